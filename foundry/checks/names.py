@@ -1,0 +1,61 @@
+"""The names of a scenario, plant and laboratory together, and the ways to say that one is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+
+from foundry.checks.routes import Line, Routes
+from foundry.scenario import Calendar, LabAssay, Pool, Scenario
+from foundry.wording import similar
+from foundry.yamlio import Path, Problem
+from processes.recipe import Branch, Need
+
+
+class Names:
+    """What can be named in a scenario, crews as pools of their own (C1)."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        from foundry.tables import expand_crews, roles_of      # brings numba
+
+        lab = scenario.lab
+        self.scenario = scenario
+        self.pools: dict[str, Pool] = expand_crews({**scenario.plant.pools, **(lab.pools if lab else {})})
+        self.roles: dict[str, list[str]] = roles_of(scenario)
+        self.calendars: dict[str, Calendar] = {**scenario.plant.calendars, **(lab.calendars if lab else {})}
+        self.assays: dict[str, LabAssay] = dict(lab.assays) if lab else {}
+        self.branches: dict[str, Branch] = scenario.recipe.branches
+
+    @cached_property
+    def routes(self) -> Routes:
+        return Routes(self.scenario)
+
+    @property
+    def side_lines(self) -> dict[str, Line]:
+        """What may be joined: the branches of the recipe, and the assays with steps."""
+        return {name: Line("branch", name) for name in self.branches} | {
+            name: Line("assay", name) for name, assay in self.assays.items() if assay.steps}
+
+    def largest(self, role: str) -> int:
+        """Units of the largest pool of a role."""
+        return max((self.pools[pool].count or 0 for pool in self.roles.get(role, []) if pool in self.pools), default=0)
+
+    def needs(self, needs: Mapping[str, Need], path: Path) -> Iterator[Problem]:
+        """Each need names a role or pool, one of which is large enough (N1)."""
+        for role, need in needs.items():
+            if role not in self.roles:
+                yield Problem((*path, role), missing("pool or role", role, self.roles), on_key=True)
+            elif 0 < (most := self.largest(role)) < need.count:
+                yield Problem((*path, role), f"asks for {need.count} units at once, but no pool of `{role}` has more than {most}")
+
+    def calendar(self, name: str | None, path: Path) -> Iterator[Problem]:
+        if name is not None and name not in self.calendars:
+            yield Problem(path, missing("calendar", name, self.calendars))
+
+
+def missing(what: str, name: str, known: Mapping[str, object] | list[str]) -> str:
+    """
+    >>> missing("pool", "reacter", ["reactor", "robot"])
+    'there is no pool `reacter`; did you mean `reactor`?'
+    """
+    return f"there is no {what} `{name}`{similar(name, list(known))}"

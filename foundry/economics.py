@@ -1,0 +1,208 @@
+"""The ledger: money of one replication, made from log rows and elapsed time (M1 to M4).
+
+Every amount is an integer number of cents, rounded half to even once, when its row is made. The sum over rows is the only way a
+cost is computed, and every row names the log row it comes from, so deleting an event deletes its money.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foundry.events import Kind
+from foundry.outcomes import ABORTED, DISPOSITIONS, GOOD, REJECTED, RELEASED, ended_in, released
+from foundry.prices import CATEGORIES, PriceBook
+from foundry.states import open_seconds
+
+if TYPE_CHECKING:
+    from foundry.tables import Tables
+
+Rows = NDArray[Any]                                         # a structured array
+Integers = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Columns = dict[str, Any]
+Sums = dict[str, tuple[float, float]]
+Window = tuple[int, int]
+
+YEAR_S = 31_557_600
+
+LEDGER = np.dtype([
+    ("time_s", "i8"),                   # when it was spent: start of a visit or of work, end of a batch; W for costs of time
+    ("batch", "i4"), ("step", "i2"), ("category", "i1"), ("item", "i2"), ("amount_cents", "i8"),
+    ("event", "i8")])                   # index of its log row, -1 for a cost of time
+"""Columns of the ledger; -1 where one does not apply."""
+
+
+def cents(amount: Floats | float) -> Integers:
+    """Currency units to whole cents, half to even. Halves are judged to a millionth of a cent, so decimal ties are ties.
+
+    >>> cents(np.array([0.125, 2.675, 0.005, 1.0]))
+    array([ 12, 268,   0, 100])
+    """
+    whole: Integers = np.rint(np.round(np.asarray(amount, dtype=np.float64) * 100, 6)).astype(np.int64)
+    return whole
+
+
+def ledger(events: Rows, tables: Tables, book: PriceBook, window: Window) -> Rows:
+    """All money of a replication as `LEDGER` rows in order of time, from the whole log; costs of time for the window [W, H) only.
+
+    Materials, vessels and tests are spent at the start of a visit: a look by the step that looks, samples by the step that draws
+    them, and one sample more by each further visit of the laboratory step that repeats a test (invalid, retest). Pay of hourly people
+    and overtime are spent when the work began, disposal when a batch ends unreleased; salaries, capital, area, contracts and overhead
+    per second of the window, one row an item at W.
+    """
+    pay = _pay(events, tables, book)
+    parts = [_visits(events, book), pay, _overhead(pay, book), _disposals(events, tables, book), _time(book, window)]
+    rows: Rows = np.concatenate(parts)
+    rows = rows[rows["amount_cents"] != 0]
+    return rows[np.argsort(rows["time_s"], kind="stable")]
+
+
+def costs(rows: Rows, batches: Rows, book: PriceBook, window: Window) -> Sums:
+    """Figures of money, name -> (numerator in currency units, denominator); ``batches`` as `foundry.outcomes.batches` makes them."""
+    begin, end = window
+    inside = rows[(rows["time_s"] >= begin) & (rows["time_s"] < end)]
+    by_category = _sum(inside["amount_cents"], inside["category"], len(CATEGORIES))
+    done = ended_in(batches, window) & released(batches)
+    doses = float(batches["doses"][done].sum())
+    good = float(batches["doses"][done & (batches["true_good"] == GOOD)].sum())
+    everything = by_category.sum() / 100
+    sums: Sums = {"cost_per_released_dose": (everything, doses), "cost_per_good_dose": (everything, good), "capex": (book.capex, 1.0)}
+    sums |= {f"cost_per_released_dose[{name}]": (by_category[i] / 100, doses) for i, name in enumerate(CATEGORIES)}
+    direct = direct_cents(rows, batches)
+    for outcome in (RELEASED, REJECTED, ABORTED):
+        chosen = ended_in(batches, window) & (released(batches) if outcome == RELEASED else batches["disposition"] == outcome)
+        sums[f"direct_cost_per_batch[{DISPOSITIONS[outcome]}]"] = (direct[chosen].sum() / 100, float(chosen.sum()))
+    for name, moment in (("start", begin), ("end", end)):
+        sums[f"work_in_progress_cost[{name}]"] = (_unfinished_cents(rows, batches, moment) / 100, 1.0)
+    return sums
+
+
+def direct_cents(rows: Rows, batches: Rows) -> Integers:
+    """Direct cost of each batch in cents: its ledger rows of all times (M4)."""
+    own = rows[rows["batch"] >= 0]
+    size = 1 + max(batches["batch"].max(initial=-1), own["batch"].max(initial=-1))
+    by_batch: Integers = _sum(own["amount_cents"], own["batch"], int(size))[batches["batch"]]
+    return by_batch
+
+
+def ledger_columns(rows: Rows, tables: Tables, book: PriceBook) -> Columns:
+    """Columns of ``ledger`` with names for codes."""
+    return {
+        "time_s": rows["time_s"], "batch": rows["batch"], "step": np.asarray((*tables.step_names, ""), dtype=object)[rows["step"]],
+        "category": np.asarray(CATEGORIES, dtype=object)[rows["category"]], "item": np.asarray(book.items, dtype=object)[rows["item"]],
+        "amount_cents": rows["amount_cents"], "event": rows["event"]}
+
+
+def ledger_totals(rows: Rows, batches: Rows, tables: Tables, window: Window) -> Columns:
+    """Cents of the window by step, category, outcome and cause (columns); they add up to the cost of the window.
+
+    Outcome and cause are those of the batch a row belongs to, empty for rows of none.
+    """
+    inside = rows[(rows["time_s"] >= window[0]) & (rows["time_s"] < window[1])]
+    place = np.full(1 + int(max(batches["batch"].max(initial=-1), inside["batch"].max(initial=-1))) + 1, -1, dtype=np.int64)
+    place[batches["batch"]] = np.arange(batches.size)      # the last entry answers for batch -1
+    of = place[inside["batch"]]
+    outcomes, causes = np.append(batches["disposition"], len(DISPOSITIONS)), np.append(batches["reason"], 0)
+    shape = (len(tables.steps) + 1, len(CATEGORIES), len(DISPOSITIONS) + 1, len(tables.reasons))
+    keys = np.ravel_multi_index((inside["step"].astype(np.int64) + 1, inside["category"], outcomes[of], causes[of]), shape)
+    groups, group = np.unique(keys, return_inverse=True)
+    step, category, outcome, cause = np.unravel_index(groups, shape)
+    return {
+        "step": np.asarray(("", *tables.step_names), dtype=object)[step], "category": np.asarray(CATEGORIES, dtype=object)[category],
+        "outcome": np.asarray((*DISPOSITIONS, ""), dtype=object)[outcome], "cause": np.asarray(tables.reasons, dtype=object)[cause],
+        "cents": _sum(inside["amount_cents"], group, groups.size)}
+
+
+def window_warnings(sums: Sums, window: Window, *, lead_time_p90_d: float | None, starts: float) -> list[str]:
+    """What makes the cost of a window doubtful (M3), in sentences.
+
+    ``sums`` are those of `costs`, of one replication or added up over several (then ``starts`` is their mean per replication);
+    ``lead_time_p90_d`` is pooled, None without a release.
+    """
+    begin, end = window
+    total = sums["cost_per_released_dose"][0]
+    before, after = (sums[f"work_in_progress_cost[{name}]"][0] for name in ("start", "end"))
+    said = []
+    if abs(after - before) > 0.05 * total:
+        said.append(f"Work in progress differs by {abs(after - before) / total:.0%} of the cost between start and end of the window: "
+                    "the plant is not in steady state.")
+    if lead_time_p90_d is not None and begin < lead_time_p90_d * 86_400:
+        said.append(f"The warm-up of {begin / 86_400:.0f} d is shorter than the lead time of nine batches in ten, {lead_time_p90_d:.0f} d.")
+    if end - begin < YEAR_S:
+        said.append(f"The window of {(end - begin) / 86_400:.0f} d is shorter than a year.")
+    if starts < 10:
+        said.append(f"The window holds {starts:.1f} batch starts, fewer than ten.")
+    return said
+
+
+# ---- rows
+
+def _rows(time_s: Any, batch: Any, step: Any, category: Any, item: Any, amount: Any, event: Any) -> Rows:
+    rows = np.zeros(np.size(amount), dtype=LEDGER)
+    for name, column in zip(LEDGER.names or (), (time_s, batch, step, category, item, amount, event), strict=True):
+        rows[name] = column
+    return rows
+
+
+def _sum(weights: Integers, groups: Integers, count: int) -> Integers:
+    return np.bincount(groups, weights=weights, minlength=count).astype(np.int64)       # exact below 2**53 cents
+
+
+def _visits(events: Rows, book: PriceBook) -> Rows:
+    """Materials, vessels and tests: every line of a step, each time a visit of it begins."""
+    visit = np.flatnonzero((events["kind"] == Kind.WORKED) & (events["value"] >= 0) & (events["step"] >= 0))
+    step = events["step"][visit].astype(np.int64)
+    lines = book.first_line[step + 1] - book.first_line[step]
+    event = np.repeat(visit, lines)
+    line = np.repeat(book.first_line[step] - (np.cumsum(lines) - lines), lines) + np.arange(event.size)
+    used = ~book.line_repeat[line] | (events["attempt"][event] > 1)
+    event, line = event[used], line[used]
+    amount = (book.line_fixed[line] + book.line_each[line] * events["value"][event]) * book.line_price[line]
+    rows = events[event]
+    return _rows(rows["since_s"], rows["batch"], rows["step"], book.line_category[line], book.line_item[line], cents(amount), event)
+
+
+def _pay(events: Rows, tables: Tables, book: PriceBook) -> Rows:
+    """Hourly people by seconds worked, and everybody's overtime: work outside the opening hours of the pool."""
+    event = np.flatnonzero(events["kind"] == Kind.WORKING)
+    pool = events["resource"][event].astype(np.int64)
+    paid = (book.pay_per_s[pool] > 0) | (book.overtime_per_s[pool] > 0)
+    event, pool = event[paid], pool[paid]
+    rows = events[event]
+    inside = open_seconds(tables, pool, rows["since_s"], rows["time_s"])
+    outside = rows["time_s"] - rows["since_s"] - inside
+    parts = [_rows(rows["since_s"], rows["batch"], rows["step"], CATEGORIES.index(category), book.pool_item[pool], cents(amount), event)
+             for category, amount in (("labour", inside * book.pay_per_s[pool]), ("overtime", outside * book.overtime_per_s[pool]))]
+    return np.concatenate(parts)
+
+
+def _overhead(pay: Rows, book: PriceBook) -> Rows:
+    """Overhead on pay made of log rows; it belongs to no batch (M2)."""
+    amount = cents(pay["amount_cents"] * book.overhead / 100)
+    return _rows(pay["time_s"], -1, -1, CATEGORIES.index("overhead"), book.overhead_item, amount, pay["event"])
+
+
+def _disposals(events: Rows, tables: Tables, book: PriceBook) -> Rows:
+    lost = np.array([name.startswith(("rejected", "aborted")) for name in tables.reasons])
+    event = np.flatnonzero((events["kind"] == Kind.LEFT) & (events["token"] == 0))
+    event = event[lost[events["reason"][event]]]
+    rows = events[event]
+    return _rows(rows["time_s"], rows["batch"], rows["step"], CATEGORIES.index("waste"), book.disposal_item,
+                 np.full(event.size, cents(book.disposal)), event)
+
+
+def _time(book: PriceBook, window: Window) -> Rows:
+    """Costs of time: the whole window in one row an item."""
+    years = (window[1] - window[0]) / YEAR_S
+    amount = cents(np.array([fixed.per_year for fixed in book.fixed]) * years)
+    return _rows(window[0], -1, -1, [fixed.category for fixed in book.fixed], [fixed.item for fixed in book.fixed], amount, -1)
+
+
+def _unfinished_cents(rows: Rows, batches: Rows, moment: int) -> int:
+    """Direct cost spent before a moment on batches that had begun and not ended then."""
+    open_then = batches["batch"][(batches["start_s"] < moment) & ((batches["end_s"] < 0) | (batches["end_s"] >= moment))]
+    spent = rows[(rows["batch"] >= 0) & (rows["time_s"] < moment)]
+    return int(spent["amount_cents"][np.isin(spent["batch"], open_then)].sum())

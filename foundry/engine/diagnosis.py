@@ -1,0 +1,114 @@
+"""Who waits for whom: deadlocks and starvation, named by token, unit held and unit asked (N4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from foundry.engine.floor import Worker
+    from foundry.engine.readable import Engine, Token
+
+
+@dataclass(frozen=True)
+class Deadlock:
+    """Tokens (batch, number) and jobs that wait only for each other's units, and one line of text for each."""
+
+    tokens: tuple[tuple[int, int], ...]
+    lines: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "deadlock: these wait only for each other\n  " + "\n  ".join(self.lines)
+
+
+def overdue(engine: Engine) -> list[Token]:
+    """Tokens that have waited for `starvation_d` or longer, in order of batch and token."""
+    limit = engine.env.now - engine.tables.starvation_s
+    return [token for _, token in sorted(engine.tokens.items())
+            if (token.line is not None or token.ready is not None) and token.aside_since <= limit]
+
+
+def find_deadlock(engine: Engine) -> Deadlock | None:
+    """The largest set of waiting workers none of which could go on if all others ended.
+
+    Start with all that wait; take out, again and again, whoever could be served by units that none of the rest has.
+    """
+    jobs: list[Worker] = [unit.job for units in engine.units for unit in units if unit.job is not None and unit.job.line is not None]
+    stuck: list[Worker] = [w for _, w in sorted(engine.tokens.items()) if (w.line is not None or w.ready is not None) and _matters(w)]
+    stuck += jobs
+    left = [pool.count for pool in engine.tables.pools]
+    for worker in stuck:
+        for pool, _ in _units(worker):
+            left[pool] -= 1
+    names = {id(worker) for worker in stuck}
+    going = True
+    while going:
+        going = False
+        for worker in stuck:
+            if id(worker) in names and _could_go_on(engine, worker, left, names):
+                names.discard(id(worker))
+                for pool, _ in _units(worker):
+                    left[pool] += 1
+                going = True
+    stuck = [worker for worker in stuck if id(worker) in names]
+    if not any(_units(worker) for worker in stuck):
+        return None
+    return Deadlock(tuple((w.batch, w.number) for w in stuck), tuple(_sentence(engine, w, stuck) for w in stuck))
+
+
+def _matters(token: Token) -> bool:
+    """It has units, or its own batch waits for it: whoever has nothing keeps nothing from others."""
+    main = token.of.main
+    return bool(token.taken or token.held) or (main is not None and main is not token and main.ready is not None)
+
+
+def _units(worker: Worker) -> list[tuple[int, int]]:
+    """(pool, unit) that a worker keeps from others; a job keeps its own unit."""
+    held = [unit for _, units in worker.taken for unit in units]
+    held += [unit for _, units in getattr(worker, "held", {}).values() for unit in units]
+    own = getattr(worker, "unit", None)
+    return [(u.pool.index, u.number) for u in (*held, *([] if own is None else [own]))]
+
+
+def _could_go_on(engine: Engine, worker: Worker, left: list[int], stuck: set[int]) -> bool:
+    """Whether units that none of the stuck has would serve a worker's next start, or what it awaits is not stuck."""
+    if worker.line is None:
+        return not any(id(w) in stuck for w in _awaited(engine, worker))
+    asked = [0] * len(left)
+    for need in worker.line.needs:
+        serving = next((p for p in need.pools if left[p] - asked[p] >= need.count), None)
+        if serving is None:
+            return False
+        asked[serving] += need.count
+    for hold in worker.line.holds:
+        asked[hold.pool] += hold.count
+    return all(n <= free for n, free in zip(asked, left, strict=True))
+
+
+def _awaited(engine: Engine, worker: Worker) -> list[Worker]:
+    """Side tokens a join waits for, or the repairs a stopped or set-aside token waits for."""
+    jobs: list[Worker] = [unit.job for unit in worker.kept() if unit.down and unit.job is not None]
+    of, step = getattr(worker, "of", None), getattr(worker, "step", None)
+    if of is not None and step is not None and not jobs:
+        return [side for (branch, _), side in of.sides.items() if branch in step.join]
+    return jobs
+
+
+def _sentence(engine: Engine, worker: Worker, stuck: list[Worker]) -> str:
+    pools = engine.tables.pools
+    held = ", ".join(f"{pools[p].name} {u}" for p, u in sorted(_units(worker))) or "nothing"
+    if worker.line is None:
+        asked = "the end of " + " and ".join(_name(engine, w) for w in _awaited(engine, worker) if w in stuck)
+    else:
+        needs = [f"{n.count} of {' or '.join(pools[p].name for p in n.pools)}" for n in worker.line.needs]
+        asked = ", ".join([*needs, *(f"{h.count} of {pools[h.pool].name}" for h in worker.line.holds)])
+    return f"{_name(engine, worker)}: holds {held}; asks for {asked}"
+
+
+def _name(engine: Engine, worker: Worker) -> str:
+    unit = getattr(worker, "unit", None)
+    if unit is not None:
+        return f"{worker.row.name} of {unit.pool.name} {unit.number}"  # type: ignore[attr-defined]
+    step = getattr(worker, "step", None)
+    token = f"batch {worker.batch}" + (f" token {worker.number}" if worker.number else "")
+    return f"{token} at {step.name}" if step is not None else token

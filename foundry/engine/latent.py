@@ -1,0 +1,141 @@
+"""The latent record of a token on the floor: kept up to date by the rules, read only through assays (K1-K5)."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from foundry.engine import rules
+from foundry.streams import normal_quantile
+from foundry.tables import BranchRow, StepRow, Tables
+from processes.cells import ATTRIBUTES, CAUSES, CULTURE, FIELDS, THRESHOLD_CONTAMINATION, VIALS, new_record
+from processes.operations import FROZEN
+from qc.measurement import measure
+
+if TYPE_CHECKING:
+    from foundry.engine.readable import Engine, Token
+
+Vector = npt.NDArray[np.float64]
+CELLS = slice(0, 5)                         # pluripotent … dead
+DRIVER_CODES = tuple(ATTRIBUTES[name].code for name in ("vials", "vessels", "volume_l", "cells_1e9"))
+NO_PARAMETERS = np.zeros(CULTURE)
+
+
+class Latent:
+    """True state of a token: the record, and the parameters of the environment it is in."""
+
+    __slots__ = ("culture", "deviations", "exposed_s", "out", "record")
+
+    def __init__(self, record: Vector, culture: Vector, now: int) -> None:
+        self.record, self.culture = record, culture
+        self.out = record.copy()
+        self.deviations = [0, 0]            # minor, major
+        self.exposed_s = now                # hazards per hour are counted up to here
+
+    @classmethod
+    def of_batch(cls, engine: Engine, batch: int) -> Latent:
+        """A new batch: donor and line effects, and the threshold of each rare cause (K3), without a step in the address."""
+        tables = engine.tables
+        record = new_record(float(engine.env.now))
+        for effect in tables.effects:
+            record[effect.field] = engine.sample(effect.law, engine.uniform(effect.key, batch, 0, 1))
+        if tables.hazards_on:
+            for cause in range(len(CAUSES)):
+                record[THRESHOLD_CONTAMINATION + 3 * cause] = -math.log(engine.uniform(tables.threshold_keys[cause], batch, 0, 1))
+        return cls(record, np.zeros(CULTURE), engine.env.now)
+
+    def now(self, now: int) -> Vector:
+        """The record at this second; nothing is kept, so looking more often changes nothing (K5)."""
+        rules.peek(self.record, self.culture, float(now), self.out)
+        return self.out
+
+    def begin(self, engine: Engine, token: Token) -> None:
+        """The environment of a step without a jump begins at its start (K1)."""
+        step, now = token.step, float(engine.env.now)
+        assert step is not None
+        rules.peek(self.record, self.culture, now, self.out)
+        rules.keep(self.record, self.out, now)
+        rules.begin(self.record, self.culture, step.rate, self._parameters(engine, token), now)
+
+    def end_of_visit(self, engine: Engine, token: Token) -> None:
+        """Record up to date, exposure to rare causes, then the jump and the environment that begins with it (K1, K3)."""
+        step, now = token.step, float(engine.env.now)
+        assert step is not None
+        rules.peek(self.record, self.culture, now, self.out)
+        struck = token.main and engine.tables.hazards_on and self._expose(engine, step)
+        if not step.jump:
+            if struck:
+                rules.keep(self.record, self.out, now)
+            return
+        rules.keep(self.record, self.out, now)
+        parameters = self._parameters(engine, token)
+        rules.jump(step.jump, self.record, parameters, now)
+        if step.rate:
+            rules.begin(self.record, self.culture, step.rate, parameters, now)
+
+    def _expose(self, engine: Engine, step: StepRow) -> bool:
+        """Add this visit's hazards; True when a cause with an effect at once strikes, which changes ``out``."""
+        hours = (engine.env.now - self.exposed_s) / 3600.0
+        self.exposed_s = engine.env.now
+        hazards = np.array([h + per_h * hours for h, per_h in zip(step.hazards, engine.tables.hourly_hazards, strict=True)])
+        struck = rules.expose(self.out, hazards, float(engine.env.now))
+        self.record[THRESHOLD_CONTAMINATION - 1:] = self.out[THRESHOLD_CONTAMINATION - 1:]
+        return bool(struck)
+
+    def _parameters(self, engine: Engine, token: Token) -> Vector:
+        step = token.step
+        assert step is not None
+        if not step.parameters:
+            return NO_PARAMETERS
+        values = np.zeros(CULTURE)
+        for k, (law, key, reading) in enumerate(step.parameters):
+            if reading >= 0:
+                values[k] = token.of.readings[reading]
+            else:
+                u = engine.uniform(key, token.batch, token.path, token.attempt) if key else 0.5
+                values[k] = engine.sample(law, u)
+        return values
+
+    def sample(self, row: BranchRow, now: int) -> Latent:
+        """A copy for a side token; the sampled cells leave the parent (K2). Samples for an assay are fixed as drawn."""
+        fresh = self.now(now).copy()
+        if row.cells > 0:
+            rules.keep(self.record, self.out, float(now))
+            living = float(self.record[CELLS].sum())
+            if living > 0:
+                self.record[CELLS] *= max(0.0, 1.0 - row.cells / living)
+        if row.assay < 0:
+            fresh = self.record.copy()
+        copy = Latent(fresh, self.culture.copy(), now)
+        if row.assay >= 0:
+            rules.keep(copy.record, copy.record.copy(), float(now))
+            rules.begin(copy.record, copy.culture, FROZEN, NO_PARAMETERS, float(now))
+        return copy
+
+    def driver(self, code: int, now: int) -> float:
+        """Amount of a step's driver (T4)."""
+        if code >= len(DRIVER_CODES):
+            return 0.0 if code == len(DRIVER_CODES) else float(self.deviations[code - len(DRIVER_CODES) - 1])
+        return float(rules.attribute(DRIVER_CODES[code], self.now(now), float(now)))
+
+    def doses(self, tables: Tables) -> int:
+        """Doses in a released batch: vials left after those for quality control."""
+        return max(0, int(self.record[VIALS]) - tables.qc_vials) // tables.vials_per_dose
+
+    @staticmethod
+    def read(engine: Engine, token: Token, step: StepRow) -> tuple[float, int]:
+        """What an assay reports of a token now, and its mark: 0 plain, 1 below LOD, 2 invalid (K4)."""
+        assay, now = engine.tables.assays[step.look], engine.env.now
+        true = 0.0 if token.latent is None else float(rules.attribute(assay.attribute, token.latent.now(now), float(now)))
+        who: tuple[Any, ...] = (token.batch, token.path, token.attempt)
+        z = normal_quantile(engine.uniform(step.read_keys[0], *who)) if assay.cv > 0 or assay.sd > 0 else 0.0
+        u_false = engine.uniform(step.read_keys[1], *who) if assay.false_positive > 0 else 1.0
+        u_invalid = engine.uniform(step.read_keys[2], *who) if assay.invalid_rate > 0 else 1.0
+        return measure(assay.kind, true, assay.bias, assay.cv, assay.sd, assay.lod, assay.decimals, assay.false_positive,
+                       assay.invalid_rate, assay.fails_low, z, u_false, u_invalid)
+
+
+__all__ = ["FIELDS", "Latent"]

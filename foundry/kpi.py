@@ -1,0 +1,185 @@
+"""Key figures of one replication, as numerator and denominator (Q1, Q3 to Q9, Q11); statistics are made of many replications later.
+
+Every figure is a sum over log rows or batches in the window [W, H). Those of money are in ``foundry.economics``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foundry.events import Kind
+from foundry.outcomes import ABORTED, BAD, GOOD, NOT_JUDGED, REJECTED, RELEASED, cause_names, ended_in, released
+from foundry.states import MAINTAINED, STATES, WORK, UnitSeconds, total, unit_seconds
+
+if TYPE_CHECKING:
+    from foundry.tables import Tables
+
+Rows = NDArray[Any]                                         # a structured array
+Flags = NDArray[np.bool_]
+Sums = dict[str, tuple[float, float]]
+Window = tuple[int, int]
+
+DAY_S, YEAR_S = 86_400, 31_557_600
+LEAD_TIMES = ("lead_time_d", "release_lead_time_d")
+PROBABILITIES = {"p50": 0.5, "p90": 0.9}
+
+
+class Kpi(NamedTuple):
+    """Unit and meaning of a key figure; {currency} stands for the scenario's."""
+
+    unit: str
+    meaning: str
+
+
+KPIS: dict[str, Kpi] = {
+    "doses_released_per_year": Kpi("doses/year", "doses released in the window ÷ its years"),
+    "batches_started": Kpi("batches", "batches whose first step was due or begun in the window"),
+    "batches_released": Kpi("batches", "batches released or finished in the window"),
+    "batch_failure_rate": Kpi("fraction", "(rejected + aborted) ÷ ended; [cause]: the first observed reason"),
+    "true_failure_rate": Kpi("fraction", "batches truly outside the limits that ended them ÷ batches judged; [cause]: from the records"),
+    "consumer_risk": Kpi("fraction", "released though truly out of limits ÷ decided by a panel"),
+    "producer_risk": Kpi("fraction", "rejected though truly within limits ÷ decided by a panel"),
+    "bad_given_released": Kpi("fraction", "released though truly out of limits ÷ released"),
+    "first_pass_yield": Kpi("fraction", "released without retry, deviation or retest ÷ ended"),
+    "lead_time_d": Kpi("d", "first step to release, batches released in the window; [p50], [p90]"),
+    "release_lead_time_d": Kpi("d", "end of fill to release, batches released in the window; [p50], [p90]"),
+    "wip_batches": Kpi("batches", "time mean of batches started and not ended"),
+    "probability_demand_met": Kpi("fraction", "1 when doses released in the window reach the demand of the window"),
+    "utilisation": Kpi("fraction", "working ÷ (open - planned maintenance) unit-seconds inside opening hours; [pool]"),
+    "state_share": Kpi("fraction", "share of unit-seconds in a state; [pool.state], the states of a pool sum to 1"),
+    "overtime_h": Kpi("h", "hours people work outside opening hours; [role or pool]"),
+    "queue_wait_h": Kpi("h", "hours in line ÷ starts; [step]"),
+    "capex": Kpi("{currency}", "Σ count × price × install factor + Σ area × build cost"),
+    "cost_per_released_dose": Kpi("{currency}/dose", "every ledger row of the window ÷ doses released in it; [category]"),
+    "cost_per_good_dose": Kpi("{currency}/dose", "the same cost ÷ doses released and truly within limits"),
+    "direct_cost_per_batch": Kpi("{currency}/batch", "ledger rows of batches that ended in the window, without fixed cost; [outcome]"),
+    "work_in_progress_cost": Kpi("{currency}", "direct cost of unfinished batches at the [start] and [end] of the window"),
+}
+
+
+def describe(name: str, currency: str = "USD") -> Kpi:
+    """Unit and meaning of a figure, whatever its subject in brackets. Raises KeyError for an unknown one.
+
+    >>> describe("utilisation[incubator]").unit, describe("capex").unit
+    ('fraction', 'USD')
+    """
+    kpi = KPIS[name.partition("[")[0]]
+    return kpi._replace(unit=kpi.unit.format(currency=currency))
+
+
+def measure(events: Rows, batches: Rows, tables: Tables, window: Window, *, demand_per_year: float | None = None) -> Sums:
+    """All figures of a replication but money: name -> (numerator, denominator); value = numerator ÷ denominator, 0 ÷ 0 not defined.
+
+    ``batches`` as `foundry.outcomes.batches` makes them; ``window`` = (W, H) in seconds; demand in doses per year.
+    Names are the same in all replications of a scenario, except those by cause, where a missing name means numerator 0.
+    """
+    seconds = unit_seconds(events, tables, window)
+    return {**_production(batches, window, demand_per_year), **_quality(events, batches, tables, window),
+            **_lead_time_sums(batches, window), **_pools(seconds, tables), **_queues(events, tables, window)}
+
+
+def lead_times(batches: Rows, window: Window) -> dict[str, NDArray[np.float64]]:
+    """Lead times in days of the batches released in the window (Q4), one value per batch: from the start, and from fill."""
+    done = batches[ended_in(batches, window) & released(batches)]
+    filled = done[done["fill_s"] >= 0]
+    return {"lead_time_d": (done["end_s"] - done["start_s"]) / DAY_S, "release_lead_time_d": (filled["end_s"] - filled["fill_s"]) / DAY_S}
+
+
+def to_columns(sums: Sums, currency: str = "USD") -> dict[str, Any]:
+    """Columns kpi, numerator, denominator, value (NaN where not defined), unit of the ``kpis`` table of one replication."""
+    pairs = np.array(list(sums.values()), dtype=np.float64).reshape(-1, 2)
+    value = np.divide(pairs[:, 0], pairs[:, 1], out=np.full(len(pairs), np.nan), where=pairs[:, 1] != 0)
+    return {"kpi": list(sums), "numerator": pairs[:, 0], "denominator": pairs[:, 1], "value": value,
+            "unit": [describe(name, currency).unit for name in sums]}
+
+
+# ---- batches
+
+def _production(batches: Rows, window: Window, demand_per_year: float | None) -> Sums:
+    begin, end = window
+    years = (end - begin) / YEAR_S
+    done = ended_in(batches, window) & released(batches)
+    doses = float(batches["doses"][done].sum())
+    until = np.where(batches["end_s"] < 0, end, batches["end_s"])
+    present = np.minimum(until, end) - np.maximum(batches["start_s"], begin)
+    sums: Sums = {
+        "doses_released_per_year": (doses, years),
+        "batches_started": (float(((batches["start_s"] >= begin) & (batches["start_s"] < end)).sum()), 1.0),
+        "batches_released": (float(done.sum()), 1.0),
+        "wip_batches": (float(present[present > 0].sum()), float(end - begin)),
+    }
+    if demand_per_year is not None:
+        sums["probability_demand_met"] = (float(doses >= demand_per_year * years), 1.0)
+    return sums
+
+
+def _quality(events: Rows, batches: Rows, tables: Tables, window: Window) -> Sums:
+    ended = ended_in(batches, window)
+    disposition, good = batches["disposition"], batches["true_good"]
+    failed = ended & np.isin(disposition, (REJECTED, ABORTED))
+    judged, bad = ended & (good != NOT_JUDGED), ended & (good == BAD)
+    let_go, refused = judged & (disposition == RELEASED), judged & (disposition == REJECTED)
+    first_pass = ended & released(batches) & ~_troubled(events, batches, tables)
+
+    def ratio(part: Flags, whole: Flags) -> tuple[float, float]:
+        return float(part.sum()), float(whole.sum())
+
+    sums = {
+        "batch_failure_rate": ratio(failed, ended), "true_failure_rate": ratio(bad, judged),
+        "consumer_risk": ratio(let_go & bad, let_go | refused), "producer_risk": ratio(refused & (good == GOOD), let_go | refused),
+        "bad_given_released": ratio(let_go & bad, let_go), "first_pass_yield": ratio(first_pass, ended),
+    }
+    for code in np.unique(batches["reason"][failed]):
+        sums[f"batch_failure_rate[{tables.reasons[code]}]"] = ratio(failed & (batches["reason"] == code), ended)
+    for code in np.unique(batches["true_cause"][bad]):
+        sums[f"true_failure_rate[{cause_names(tables)[code]}]"] = ratio(bad & (batches["true_cause"] == code), judged)
+    return sums
+
+
+def _troubled(events: Rows, batches: Rows, tables: Tables) -> Flags:
+    """Batches with a retry, a deviation or a retest. Looking again on a schedule (``every_h``) is no retry."""
+    trouble = np.array([name.startswith("deviation:") or name in ("retry", "retest") for name in tables.reasons])
+    retry = tables.reasons.index("retry")
+    scheduled = np.array([*(step.every_s > 0 for step in tables.steps), False])
+    rows = events[(events["reason"] > 0) & np.isin(events["kind"], (Kind.MEASURED, Kind.DECIDED))]
+    rows = rows[trouble[rows["reason"]] & ~((rows["reason"] == retry) & scheduled[rows["step"]])]
+    return np.isin(batches["batch"], rows["batch"])
+
+
+def _lead_time_sums(batches: Rows, window: Window) -> Sums:
+    """Quantiles of this replication alone; a study takes them over the pooled batches (Q4)."""
+    return {f"{name}[{label}]": (float(np.quantile(values, p)), 1.0) if values.size else (0.0, 0.0)
+            for name, values in lead_times(batches, window).items() for label, p in PROBABILITIES.items()}
+
+
+# ---- pools and lines
+
+def _pools(seconds: UnitSeconds, tables: Tables) -> Sums:
+    """Figures of every pool, and of every role of several pools, added up (C1)."""
+    number = {name: i for i, name in enumerate(tables.pool_names)}
+    groups = {name: [i] for name, i in number.items()}
+    groups |= {role: [number[pool] for pool in pools] for role, pools in tables.roles.items() if len(pools) > 1}
+    sums: Sums = {}
+    for name, members in groups.items():
+        state, inside = seconds.state[members].sum(axis=0), seconds.inside[members].sum(axis=0)
+        opened, everything = seconds.open[members].sum(), float(seconds.total[members].sum())
+        sums[f"utilisation[{name}]"] = (float(inside[WORK]), float(opened - inside[MAINTAINED]))
+        sums |= {f"state_share[{name}.{label}]": (float(state[i]), everything) for i, label in enumerate(STATES)}
+        if all(tables.pools[i].people for i in members):
+            sums[f"overtime_h[{name}]"] = (float(state[WORK] - inside[WORK]) / 3600, 1.0)
+    return sums
+
+
+def _queues(events: Rows, tables: Tables, window: Window) -> Sums:
+    """Hours in line inside the window, and visits that began in it, per step (Q11)."""
+    names, (begin, end) = tables.step_names, window
+    line = events[(events["kind"] == Kind.QUEUED) & (events["reason"] == 0) & (events["step"] >= 0)]
+    waited = np.minimum(line["time_s"], end) - np.maximum(line["since_s"], begin)
+    seconds = total(np.maximum(waited, 0), line["step"], len(names))
+    visits = events[(events["kind"] == Kind.WORKED) & (events["value"] >= 0) & (events["step"] >= 0)]
+    visits = visits[(visits["since_s"] >= begin) & (visits["since_s"] < end)]
+    starts = np.bincount(visits["step"], minlength=len(names))
+    return {f"queue_wait_h[{name}]": (seconds[i] / 3600, float(starts[i])) for i, name in enumerate(names)}

@@ -1,0 +1,112 @@
+"""One replication: a prepared scenario, a seed and a number give figures, batches, money and a fingerprint (DESIGN §4.9).
+
+This is what a worker process does. What it returns is small; the log itself comes back only for replications that are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foundry.economics import costs, ledger, ledger_totals
+from foundry.engine.floor import Overrun
+from foundry.engine.readable import Run
+from foundry.engine.readable import run as run_engine
+from foundry.engine.rules import attribute
+from foundry.events import fingerprint
+from foundry.kpi import Sums, lead_times, measure
+from foundry.outcomes import batches as outcomes_of
+from foundry.prices import PriceBook, price_book
+from foundry.scenario import Scenario
+from foundry.series import series
+from foundry.states import weekly_busy
+from foundry.tables import Tables, tabulate
+from foundry.trajectories import courses
+
+Rows = NDArray[Any]                                        # a structured array
+Columns = dict[str, Any]
+
+
+class CannotFinish(RuntimeError):
+    """A run that cannot go on: a deadlock, or an event budget that is spent. The message names who waits for whom."""
+
+
+class Case(NamedTuple):
+    """A scenario made ready to run; all that a worker needs. ``demand_per_year`` in doses."""
+
+    name: str
+    tables: Tables
+    book: PriceBook
+    currency: str
+    demand_per_year: float | None
+
+
+class Log(NamedTuple):
+    """What is kept of a replication, row by row."""
+
+    events: Rows
+    records: Rows
+    ledger: Rows
+
+
+@dataclass(frozen=True)
+class Replication:
+    """What one replication of one scenario yields.
+
+    ``window`` = (W, H) in seconds; ``sums`` name -> (numerator, denominator); ``lead_times`` name -> days, one per batch released;
+    ``courses`` as in `foundry.trajectories`; ``log`` only where it was asked for.
+    """
+
+    number: int
+    window: tuple[int, int]
+    sums: Sums
+    lead_times: Mapping[str, NDArray[np.float64]]
+    batches: Rows
+    ledger_totals: Columns
+    series: Columns
+    courses: NDArray[np.float64]
+    fingerprint: str
+    warnings: tuple[str, ...]
+    log: Log | None
+
+
+def prepare(scenario: Scenario, name: str | None = None) -> Case:
+    """Tables and price book of a checked scenario. Raises ValueError for a material without a price."""
+    tables = tabulate(scenario)
+    demand = None if scenario.demand is None else scenario.demand.doses_per_year
+    return Case(name or scenario.name, tables, price_book(scenario, tables), scenario.currency, demand)
+
+
+def replicate(case: Case, seed: int, number: int, *, keep: bool = False) -> Replication:
+    """Run replication ``number``; nothing but the case, the seed and the number decides what comes out.
+
+    Raises CannotFinish for a deadlock or a spent budget.
+    """
+    run = _run(case, seed, number)
+    window = (run.w_s, run.h_s)
+    batches = outcomes_of(run.events, run.records, case.tables, attribute)
+    money = ledger(run.events, case.tables, case.book, window)
+    sums = {**measure(run.events, batches, case.tables, window, demand_per_year=case.demand_per_year),
+            **costs(money, batches, case.book, window)}
+    parts = (series(run.events, batches, window), weekly_busy(run.events, case.tables, window))
+    return Replication(
+        number=number, window=window, sums=sums, lead_times=lead_times(batches, window), batches=batches,
+        ledger_totals=ledger_totals(money, batches, case.tables, window),
+        series={name: np.concatenate([np.asarray(part[name], dtype=parts[0][name].dtype) for part in parts]) for name in parts[0]},
+        courses=courses(run.records, batches, window, attribute) if case.tables.biology else np.empty((3, 0, 0)),
+        fingerprint=fingerprint(run.events), warnings=tuple(run.warnings),
+        log=Log(run.events, run.records, money) if keep else None)
+
+
+def _run(case: Case, seed: int, number: int) -> Run:
+    try:
+        run = run_engine(case.tables, seed, number)
+    except Overrun as overrun:
+        raise CannotFinish(f"{case.name}, replication {number}: {overrun}") from overrun
+    if run.deadlock is not None:
+        raise CannotFinish(f"{case.name}, replication {number}: {run.deadlock}")
+    return run

@@ -1,0 +1,15 @@
+"""The figures of the report, one function each: frames in, a `Chart` (Plotly figures and a computed sentence) out."""
+
+from foundry.report.chart import Chart, Table, View
+from foundry.report.figures_capacity import busy_weeks, resource_states
+from foundry.report.figures_cells import cells_and_purity, readings
+from foundry.report.figures_cost import cost_per_dose
+from foundry.report.figures_flow import lead_times
+from foundry.report.figures_gantt import gantt
+from foundry.report.figures_pairs import paired_differences
+from foundry.report.figures_quality import failure_causes, qc_turnaround
+
+__all__ = [
+    "Chart", "Table", "View", "busy_weeks", "cells_and_purity", "cost_per_dose", "failure_causes", "gantt", "lead_times", "paired_differences",
+    "qc_turnaround", "readings", "resource_states",
+]  # fmt: skip

@@ -1,0 +1,240 @@
+"""Assemble the one-file report: verdict, cards, figures, tables; plotly.js once, nothing loaded from anywhere.
+
+The page carries a content security policy that names its two scripts by hash. plotly.js travels as gzip + base64 and is
+inflated in the page; it runs only because its hash is in the policy.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+from jinja2 import Environment, StrictUndefined
+from plotly.offline import get_plotlyjs
+
+from foundry.report import figures
+from foundry.report.chart import Chart, View
+from foundry.report.results import Results, read_results
+from foundry.report.tokens import DARK, FONT, LIGHT, style, template
+from foundry.report.verdict import (
+    assumption_share, cards, facts_sentence, is_assumption, kpi_rows, question, trust_sentence, value_of, verdict,
+)  # fmt: skip
+from foundry.report.words import differences, pretty, short_names
+
+FIRST_ROWS: Final = 15
+DOTS: Final = {"verified": "●●●", "derived": "●●○", "recalled": "●●○", "estimate": "●○○", "vendor claim": "●○○", "assumption": "○○○"}
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page: heading, one line, charts."""
+
+    id: str
+    title: str
+    text: str
+    charts: tuple[Chart, ...]
+
+
+@dataclass(frozen=True)
+class Assumption:
+    """One row of the table of assumptions and sources; everything is text."""
+
+    path: str
+    note: str
+    values: tuple[str, ...]
+    unit: str
+    range: str
+    source: str
+    confidence: str
+    assumed: bool
+
+
+def write_report(folder: Path, *, plain: bool = False) -> Path:
+    """Write ``report.html`` into a result folder, from the files of that folder alone; returns its path.
+
+    ``plain`` embeds plotly.js uncompressed, for browsers without ``DecompressionStream``.
+
+    Raises
+    ------
+    FileNotFoundError
+        When the folder is not a result folder.
+    """
+    path = folder / "report.html"
+    path.write_text(render(read_results(folder), plain=plain), encoding="utf-8")
+    return path
+
+
+def render(results: Results, *, plain: bool = False) -> str:
+    """The page as text."""
+    sections = build_sections(results)
+    script = _asset("page.js")
+    plotly = get_plotlyjs()
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["tie"] = tie
+    return environment.from_string(_asset("template.html.j2")).render(
+        **_head(results),
+        sections=sections,
+        css=theme_css() + _asset("page.css"),
+        script=script,
+        documents=_documents(sections),
+        tokens=as_json({"light": LIGHT, "dark": DARK}),
+        template=as_json(template().to_plotly_json()),
+        plotly=plotly if plain else base64.b64encode(gzip.compress(plotly.encode(), 9, mtime=0)).decode(),
+        plain=plain,
+        policy=content_policy(plotly, script),
+    )
+
+
+def build_sections(results: Results) -> list[Section]:
+    """Every chart of the report, in the order of the story."""
+    names, frames, summary = results.scenarios, results.frame, results.summary
+    paired = differences(summary)
+    facts = {name: results.facts(name) for name in names}
+    first = facts[names[0]] if names else {}
+    currency, year = str(first.get("currency", "USD")), str(first.get("price_year", ""))
+    warm_up = {name: float(f.get("warm_up_d") or 0.0) for name, f in facts.items()}
+    p90 = {name: value_of(summary, name, "lead_time_d[p90]") for name in names}
+    measured = {s: figures.readings(frames("events"), frames("tests"), frames("batches"), s, facts[s].get("assays", {})) for s in names}
+    horizon = max((float(f.get("horizon_d") or 0.0) for f in facts.values()), default=0.0)
+    kpis = frames("kpis")
+    story = (
+        figures.cost_per_dose(frames("ledger_totals"), kpis, names, paired, currency, year),
+        figures.paired_differences(kpis, paired, names),
+    )
+    capacity = (
+        figures.resource_states(kpis, names),
+        figures.busy_weeks(frames("series"), names),
+        figures.gantt(frames("events"), frames("resources"), frames("batches"), names, horizon),
+    )
+    flow = (figures.lead_times(frames("batches"), names, warm_up, p90), figures.qc_turnaround(frames("tests"), names))
+    quality = (figures.cells_and_purity(frames("trajectories"), measured, names, facts), figures.failure_causes(summary, paired, names))
+    return [
+        Section("story", "", "", story),
+        Section("capacity", "Where the time goes", "Which resource limits the plant, and what every unit did.", capacity),
+        Section("flow", "How long it takes", "From thaw to release, and what the laboratory adds.", flow),
+        Section("quality", "Cells and losses", "What the cells really were, what the plant measured, and why batches were lost.", quality),
+    ]
+
+
+def _head(results: Results) -> dict[str, Any]:
+    names, summary = results.scenarios, results.summary
+    paired = differences(summary)
+    facts = results.facts(names[0]) if names else {}
+    currency = str(facts.get("currency", "USD"))
+    kpis = results.frame("kpis")
+    replications = int(kpis["replication"].nunique()) if len(kpis) else 0
+    assumed, total = assumption_share(results.parameters)
+    rows = kpi_rows(summary, paired, names, currency) if names else []
+    return {
+        "title": " and ".join(pretty(n) for n in names) or "Empty result",
+        "names": names,
+        "short": short_names(names) if names else [],
+        "signs": [style(i).sign for i in range(len(names))],
+        "question": question(names) if names else "What was simulated?",
+        "verdict": verdict(summary, paired, names, replications, currency),
+        "facts": facts_sentence(facts, replications, len(names), assumed, total),
+        "trust": trust_sentence(assumed, total),
+        "warnings": [str(w) for w in summary.get("warnings", results.manifest.get("warnings", []))],
+        "cards": cards(summary, paired, names, currency) if names else [],
+        "kpi_rows": [r for r in rows if r.headline],
+        "other_rows": [r for r in rows if not r.headline],
+        "assumptions": assumptions(results.parameters, names),
+        "assumed": (assumed, total),
+        "replications": replications,
+        "first_rows": FIRST_ROWS,
+        "footer": _footer(results.manifest, summary),
+    }
+
+
+def _footer(manifest: Mapping[str, Any], summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    keys = ("run_id", "version", "seed", "engine", "config_hash", "created", "fingerprint", "command", "replay")
+    stated = {**{"fingerprint": summary.get("fingerprint")}, **manifest}
+    return [(key.replace("_", " "), str(stated[key])) for key in keys if isinstance(stated.get(key), str | int | float)]
+
+
+def assumptions(parameters: pd.DataFrame, names: Sequence[str]) -> list[Assumption]:
+    """Parameters with their sources, one row per path: assumptions first, then by path."""
+    rows: list[Assumption] = []
+    for path, group in parameters.groupby("path", sort=True):
+        by_scenario = {str(r["scenario"]): r for r in group.to_dict("records")}
+        values = tuple(_text(by_scenario[n]["value"]) if n in by_scenario else "–" for n in names)
+        some = next(iter(by_scenario.values()))
+        assumed = any(is_assumption(r["source"], r["confidence"]) for r in by_scenario.values())
+        sources = list(dict.fromkeys(_text(r["source"]) for r in by_scenario.values() if _text(r["source"])))
+        rows.append(Assumption(str(path), _text(some["note"]), values, _text(some["unit"]), _range(some["range"]), "; ".join(sources), _confidence(some["confidence"]), assumed))
+    return sorted(rows, key=lambda r: not r.assumed)
+
+
+def _text(value: object) -> str:
+    """A cell of the table of assumptions; empty for a missing one."""
+    if value is None or value != value:
+        return ""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value).replace("_", " ") if str(value) == "vendor_claim" else str(value)
+    return f"{value:,.6g}".replace("-", "−") if abs(value) < 1e6 else f"{value:.4g}".replace("e+0", "e").replace("e+", "e")
+
+
+def _confidence(value: object) -> str:
+    """Dots and a word; a choice of the designer has neither."""
+    word = _text(value)
+    return f"{DOTS[word]} {word}" if word in DOTS else word
+
+
+def _range(value: object) -> str:
+    if isinstance(value, str) or not hasattr(value, "__len__") or len(value) != 2:
+        return ""
+    low, high = (float(v) for v in value)  # type: ignore[attr-defined]
+    return f"{_text(low)} to {_text(high)}"
+
+
+def _documents(sections: Sequence[Section]) -> list[tuple[str, str]]:
+    """(element id, JSON) of every view of every chart."""
+    return [(f"f-{chart.name}-{i}", as_json(_document(view))) for s in sections for chart in s.charts for i, view in enumerate(chart.views)]
+
+
+def _document(view: View) -> dict[str, Any]:
+    return {"figure": _bare(view.figure), "small": view.small, "narrow": _bare(view.narrow) if view.narrow is not None else None, "narrowBelow": view.narrow_below}
+
+
+def _bare(figure: Any) -> dict[str, Any]:
+    """A figure as JSON-ready dict without its template, which the page carries once."""
+    document: dict[str, Any] = json.loads(figure.to_json())
+    document["layout"].pop("template", None)
+    return document
+
+
+def as_json(document: object) -> str:
+    """JSON that may stand inside a script element: ``<`` is written as an escape; NaN is refused."""
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def tie(text: str) -> str:
+    """No line break between a number and its per cent sign."""
+    return text.replace(" %", "\u00a0%")
+
+
+def content_policy(*scripts: str) -> str:
+    """Content security policy that runs exactly the given scripts and loads nothing."""
+    hashes = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in scripts)
+    return f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:; font-src data:; base-uri 'none'; form-action 'none'"
+
+
+def theme_css() -> str:
+    """The tokens as CSS variables, light and dark."""
+
+    def block(tokens: Mapping[str, str]) -> str:
+        return "".join(f"--{name.replace('_', '-')}:{value};" for name, value in tokens.items())
+
+    return f":root{{--font:{FONT};{block(LIGHT)}color-scheme:light}}:root[data-theme=dark]{{{block(DARK)}color-scheme:dark}}\n"
+
+
+def _asset(name: str) -> str:
+    return (files("foundry.report") / name).read_text(encoding="utf-8")

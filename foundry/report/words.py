@@ -1,0 +1,215 @@
+"""Names, units and sentences: what the report says, computed from the same numbers its figures draw.
+
+Each sentence has a branch for "no difference", for "no interval" and for "not defined"; a template without them lies.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from foundry.report.tokens import fixed, is_number, money, number, percent
+
+Effect = Literal["better", "worse", "differs", "none", "no interval"]
+Kind = Literal["money", "share", "days", "hours", "count"]
+
+UNITS: Final[dict[Kind, str]] = {"money": "{currency}", "share": "%", "days": "days", "hours": "hours", "count": ""}
+FORMATS: Final[dict[Kind, Callable[[float | None], str]]] = {
+    "money": money,
+    "share": percent,
+    "days": fixed,
+    "hours": fixed,
+    "count": number,
+}
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A KPI as readers meet it. ``good`` is +1 when more is better, -1 when less is better, 0 when neither."""
+
+    label: str
+    kind: Kind
+    good: int
+    unit: str = ""
+
+    def text(self, value: float | None) -> str:
+        """The value in the format of its kind, without unit but for ``%``."""
+        shown = FORMATS[self.kind](value)
+        return f"{shown} %" if self.kind == "share" and is_number(value) else shown
+
+    def interval(self, mean: float | None, low: float | None, high: float | None) -> str:
+        """``[low, high]`` with the decimals of the value; empty without an interval or when it has no width."""
+        if not is_number(low) or not is_number(high) or low == high:
+            return ""
+        if self.kind != "count" or not is_number(mean) or not 1e-3 <= abs(mean) < 1e7:
+            return f"[{FORMATS[self.kind](low)}, {FORMATS[self.kind](high)}]"
+        decimals = max(0, 2 - math.floor(math.log10(abs(mean))))
+        return f"[{fixed(low, decimals)}, {fixed(high, decimals)}]"
+
+    def unit_text(self, currency: str) -> str:
+        return self.unit or UNITS[self.kind].format(currency=currency)
+
+
+MEASURES: Final[dict[str, Measure]] = {
+    "cost_per_released_dose": Measure("Cost per released dose", "money", -1),
+    "cost_per_good_dose": Measure("Cost per good dose", "money", -1),
+    "doses_released_per_year": Measure("Doses released per year", "count", 1, "doses"),
+    "batches_started": Measure("Batches started", "count", 0, "batches"),
+    "batches_released": Measure("Batches released", "count", 1, "batches"),
+    "batch_failure_rate": Measure("Batch failure rate", "share", -1),
+    "true_failure_rate": Measure("True failure rate", "share", -1),
+    "first_pass_yield": Measure("First-pass yield", "share", 1),
+    "lead_time_d": Measure("Lead time", "days", -1),
+    "release_lead_time_d": Measure("Fill to release", "days", -1),
+    "wip_batches": Measure("Work in progress", "count", 0, "batches"),
+    "probability_demand_met": Measure("Chance that demand is met", "share", 1),
+    "consumer_risk": Measure("Consumer risk", "share", -1),
+    "producer_risk": Measure("Producer risk", "share", -1),
+    "bad_given_released": Measure("Bad among released", "share", -1),
+    "capex": Measure("Capital outlay", "money", -1),
+    "direct_cost_per_batch": Measure("Direct cost per batch", "money", -1),
+    "overtime_h": Measure("Overtime", "hours", -1),
+    "queue_wait_h": Measure("Queue wait", "hours", -1),
+    "utilisation": Measure("Utilisation", "share", 0),
+    "state_share": Measure("Share of time", "share", 0),
+}
+HEADLINE: Final = (
+    "cost_per_released_dose", "cost_per_good_dose", "doses_released_per_year", "batches_started", "batches_released", "batch_failure_rate",
+    "true_failure_rate", "first_pass_yield", "lead_time_d[p50]", "lead_time_d[p90]", "release_lead_time_d[p50]", "release_lead_time_d[p90]",
+    "wip_batches", "probability_demand_met", "consumer_risk", "producer_risk", "bad_given_released", "capex",
+)  # fmt: skip
+CARDS: Final = ("cost_per_released_dose", "doses_released_per_year", "batch_failure_rate", "lead_time_d[p50]")
+ACRONYMS: Final = {"qc": "QC", "qa": "QA", "ipsc": "iPSC", "ddpcr": "ddPCR", "nat": "NAT", "bsc": "BSC"}
+QUANTILES: Final = {"p50": "Median", "p90": "P90"}
+
+
+def base_name(kpi: str) -> str:
+    """``batch_failure_rate[contamination]`` -> ``batch_failure_rate``."""
+    return kpi.partition("[")[0]
+
+
+def subject(kpi: str) -> str:
+    """``batch_failure_rate[contamination]`` -> ``contamination``; empty without brackets."""
+    return kpi.partition("[")[2].removesuffix("]")
+
+
+def measure(kpi: str) -> Measure:
+    """Label, unit, format and good direction of a KPI; an unknown one is a plain count with no good direction."""
+    found = MEASURES.get(base_name(kpi), Measure(pretty(base_name(kpi)).capitalize(), "count", 0))
+    inside = subject(kpi)
+    if not inside:
+        return found
+    label = f"{QUANTILES[inside]} {lower(found.label)}" if inside in QUANTILES else f"{found.label} ({pretty(inside)})"
+    return Measure(label, found.kind, found.good, found.unit)
+
+
+def pretty(name: object) -> str:
+    """A name from a configuration as words: ``qc_analyst`` -> ``qc analyst``."""
+    return " ".join(ACRONYMS.get(word, word) for word in str(name).replace("_", " ").split()) or "unnamed"
+
+
+def shorten(text: str, limit: int) -> str:
+    """Cut in the middle, so that a number at the end survives: ``production bioreactor 12`` -> ``produ… 12``."""
+    if len(text) <= limit:
+        return text
+    tail = max(2, (limit - 1) // 3)
+    return text[: limit - 1 - tail].rstrip() + "…" + text[-tail:].lstrip()
+
+
+def short_names(names: Sequence[str]) -> list[str]:
+    """Scenario names without the words that all of them share at the start: ``hicm188_manual`` -> ``manual``."""
+    words = [pretty(name).split(" ") for name in names]
+    shared = 0
+    if len(names) > 1:
+        shortest = min(len(parts) for parts in words)
+        while shared < shortest - 1 and len({parts[shared] for parts in words}) == 1:
+            shared += 1
+    short = [" ".join(parts[shared:]) for parts in words]
+    if len(set(short)) < len(short) or any(len(name) < 3 for name in short):
+        short = [" ".join(parts) for parts in words]
+    return short if len(set(short)) == len(short) else [str(name) for name in names]
+
+
+def line(name: str) -> str:
+    """``automated`` -> ``the automated line``."""
+    return f"the {name}" if name.lower().endswith(("line", "plant", "foundry")) else f"the {name} line"
+
+
+def join(parts: Sequence[str]) -> str:
+    """``a, b and c``."""
+    return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1] if parts else ""
+
+
+def capital(text: str) -> str:
+    """First letter upper case, but ``iPSC`` stays as it is."""
+    return text if text[1:2].isupper() else text[:1].upper() + text[1:]
+
+
+def lower(text: str) -> str:
+    """First letter lower case, but ``QC`` and ``P90`` stay as they are."""
+    return text[:1].lower() + text[1:] if text[1:2].islower() else text
+
+
+def plural(count: int, one: str, many: str = "") -> str:
+    """``1 dose``, ``2 doses``."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One KPI of scenario ``b`` against the base ``a``; relative values are fractions of the base's value.
+
+    ``low`` and ``high`` bound the difference, ``relative_low`` and ``relative_high`` the relative one; NaN when there
+    is no interval or nothing to divide by.
+    """
+
+    kpi: str
+    a: str
+    b: str
+    difference: float
+    low: float
+    high: float
+    relative: float
+    relative_low: float
+    relative_high: float
+    factor: float
+
+    @property
+    def effect(self) -> Effect:
+        """Better or worse only when the interval excludes zero and the KPI has a good direction."""
+        low, high = (self.relative_low, self.relative_high) if is_number(self.relative_low) else (self.low, self.high)
+        if not (is_number(low) and is_number(high)):
+            return "no interval"
+        if low <= 0 <= high:
+            return "none"
+        good = measure(self.kpi).good
+        return "differs" if good == 0 else "better" if (low > 0) == (good > 0) else "worse"
+
+
+def _float(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+
+
+def differences(summary: Mapping[str, Any]) -> list[Difference]:
+    """The paired comparisons of ``summary.json``, b minus a, whichever optional keys they carry."""
+    return [_difference(entry, summary.get("scenarios", {})) for entry in summary.get("paired", [])]
+
+
+def _difference(entry: Mapping[str, Any], scenarios: Mapping[str, Any]) -> Difference:
+    kpi, a, b = str(entry["kpi"]), str(entry["a"]), str(entry["b"])
+    base = _float(scenarios.get(a, {}).get(kpi, {}).get("mean"))
+    difference, low, high = (_float(entry.get(key)) for key in ("difference", "low", "high"))
+    relative = _float(entry.get("relative"))
+    if not is_number(relative) and is_number(base) and base != 0:
+        relative = difference / base
+    relative_low, relative_high = _float(entry.get("relative_low")), _float(entry.get("relative_high"))
+    if not is_number(relative_low) and is_number(base) and base != 0:
+        relative_low, relative_high = sorted((low / base, high / base)) if is_number(low) else (math.nan, math.nan)
+    return Difference(kpi, a, b, difference, low, high, relative, relative_low, relative_high, _float(entry.get("variance_reduction_factor")))
+
+
+def find(all_differences: Sequence[Difference], kpi: str, b: str | None = None) -> Difference | None:
+    """The comparison for a KPI (of scenario ``b`` when several are compared with the base)."""
+    return next((d for d in all_differences if d.kpi == kpi and b in (None, d.b)), None)

@@ -1,0 +1,221 @@
+"""Scenario: everything needed to run, and nothing that results from it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from foundry.quantities import Distribution, Fraction, Name, NonNegative, Number, Positive, Strict
+from processes.recipe import Need, Product, Recipe, Shift, Step
+from qc.panel import Assay, Panel
+
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+Hours = Annotated[str, Field(pattern=r"^([01]\d|2[0-4]):[0-5]\d-([01]\d|2[0-4]):[0-5]\d$")]
+
+
+class Calendar(Strict):
+    """Weekly opening hours; listed dates are shut (C2). "22:00-06:00" runs past midnight."""
+
+    days: Annotated[list[Weekday], Field(min_length=1)] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+    hours: Annotated[list[Hours], Field(min_length=1)] = ["00:00-24:00"]
+    closed: list[dt.date] = []
+
+
+class Job(Strict):
+    """A one-step journey of a unit: repair, cleaning or planned maintenance (B5)."""
+
+    duration_h: Number
+    needs: dict[Name, Need] = {}
+    shift: Shift = "pause"
+    priority: int = 0
+
+
+class Repair(Strict):
+    needs: dict[Name, Need] = {}
+    shift: Shift = "pause"
+    priority: int = 0
+
+
+class Maintenance(Job):
+    """Due at first_d, first_d + every_d, … days; done when the unit is next free."""
+
+    name: Name = "maintenance"
+    every_d: Annotated[float, Field(gt=0)]
+    first_d: Annotated[float, Field(ge=0)] | None = None     # default every_d
+    stagger_d: Annotated[float, Field(ge=0)] = 0.0           # added per unit number
+
+
+class Crew(Strict):
+    count: Annotated[int, Field(ge=1)]
+    calendar: Name | None = None
+
+
+class Pool(Strict):
+    """Units of one kind: people or equipment. Capacity, calendar, breakdowns, care, cost."""
+
+    kind: Literal["people", "equipment"]
+    count: Annotated[int, Field(ge=1)] | None = None
+    calendar: Name | None = None                             # default: always open
+    shifts: dict[Name, Crew] = {}                            # people: crews, each a pool POOL.CREW of a role POOL
+    suite: Name | None = None
+    # breakdowns
+    mtbf_h: Positive | None = None                           # exponential
+    mttr_h: Number | None = None
+    clock: Literal["calendar", "working"] = "calendar"
+    repair: Repair = Repair()
+    cleaning: Job | None = None
+    maintenance: list[Maintenance] = []
+    # money: people
+    paid_heads: Annotated[float, Field(ge=0)] | None = None  # default count
+    wage_usd_per_y: NonNegative | None = None                # salaried, per paid head
+    cost_usd_per_h: NonNegative | None = None                # hourly, per hour worked
+    overtime_factor: NonNegative = NonNegative(value=1.5)    # pay of an overtime hour as a multiple of an hour
+    # money: equipment
+    price_usd: NonNegative | None = None                     # per unit; count of `priced_units` or count
+    priced_units: Annotated[float, Field(ge=0)] | None = None
+    life_y: Positive | None = None
+    install_factor: NonNegative | None = None                # default: the plant's
+    maintenance_fraction_per_y: NonNegative | None = None    # of purchase price; default: the plant's
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.shifts:
+            if self.kind != "people":
+                raise ValueError("shifts: is for people")
+            if self.count is not None or self.calendar is not None:
+                raise ValueError("with shifts:, count and calendar stand in each crew")
+        elif self.count is None:
+            raise ValueError("count is required")
+        if (self.mtbf_h is None) != (self.mttr_h is None):
+            raise ValueError("mtbf_h and mttr_h go together")
+        if self.kind == "people" and self.mtbf_h is not None:
+            raise ValueError("people do not break down")
+        if self.price_usd is not None and self.life_y is None:
+            raise ValueError("price_usd needs life_y")
+        return self
+
+
+class Staff(Strict):
+    """Paid roles without a pool (managers, supervisors)."""
+
+    heads: Annotated[float, Field(ge=0)]
+    wage_usd_per_y: NonNegative
+
+
+class Asset(Strict):
+    """Equipment without a pool (software, monitoring)."""
+
+    count: Annotated[float, Field(ge=0)] = 1
+    price_usd: NonNegative
+    life_y: Positive
+    install_factor: NonNegative | None = None
+    maintenance_fraction_per_y: NonNegative | None = None
+
+
+class Area(Strict):
+    m2: Annotated[float, Field(ge=0)]
+    build_usd_per_m2: NonNegative
+    run_usd_per_m2_y: NonNegative = NonNegative(value=0.0)
+
+
+class Price(NonNegative):
+    """USD per unit. ``per`` names the unit; ``category`` the line of the breakdown."""
+
+    per: str = "each"
+    category: Literal["materials", "vessels", "waste"] = "materials"
+
+
+class Plant(Strict):
+    name: Name
+    pools: dict[Name, Pool]
+    roles: dict[Name, Annotated[list[Name], Field(min_length=1)]] = {}
+    calendars: dict[Name, Calendar] = {}
+    staff: dict[Name, Staff] = {}
+    assets: dict[Name, Asset] = {}
+    areas: dict[Name, Area] = {}
+    building_life_y: Positive = Positive(value=15.0)
+    discount_rate: NonNegative = NonNegative(value=0.0)      # real, for annuities
+    install_factor: NonNegative = NonNegative(value=1.0)
+    maintenance_fraction_per_y: NonNegative = NonNegative(value=0.0)
+    prices_usd: dict[Name, Price] = {}
+    price_factor: NonNegative = NonNegative(value=1.0)       # on all prices_usd
+    disposal_usd_per_batch: NonNegative = NonNegative(value=0.0)   # when a batch ends unreleased
+    utilities_usd_per_y: NonNegative = NonNegative(value=0.0)
+    other_fixed_usd_per_y: NonNegative = NonNegative(value=0.0)
+    overhead_fraction_of_payroll: NonNegative = NonNegative(value=0.0)
+
+
+class LabAssay(Assay):
+    """An assay with its steps in the laboratory; without steps it is read at the line."""
+
+    steps: list[Step] = []
+    outside: bool = False                                    # bought: price_usd is the outside price
+    draws_as: Name | None = None
+
+
+class Lab(Strict):
+    """Laboratory: assays, and the people and instruments that only it has (merged into the plant)."""
+
+    name: Name
+    pools: dict[Name, Pool] = {}
+    roles: dict[Name, Annotated[list[Name], Field(min_length=1)]] = {}
+    calendars: dict[Name, Calendar] = {}
+    staff: dict[Name, Staff] = {}
+    assays: dict[Name, LabAssay] = {}
+
+
+class Start(Strict):
+    """How batches start (A1). ``wip_cap`` alone starts a batch in the instant one leaves."""
+
+    every_d: Annotated[float, Field(gt=0)] | None = None
+    poisson_per_year: Annotated[float, Field(gt=0)] | None = None
+    wip_cap: Annotated[int, Field(ge=1)] | None = None
+    until: Name | None = None                                # the cap counts a batch until this step ends
+    at_most: Annotated[int, Field(ge=1)] | None = None       # planned starts in all
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if self.every_d is not None and self.poisson_per_year is not None:
+            raise ValueError("give every_d or poisson_per_year, not both")
+        if self.every_d is None and self.poisson_per_year is None and self.wip_cap is None:
+            raise ValueError("give every_d, poisson_per_year or wip_cap")
+        return self
+
+
+class Demand(Strict):
+    doses_per_year: Annotated[float, Field(gt=0)]
+
+
+class Scenario(Strict):
+    name: Name
+    note: str | None = None
+    start_date: dt.date = dt.date(2026, 1, 5)                # a Monday
+    horizon_d: Annotated[float, Field(gt=0, le=40_000)] | None = None
+    stop_after_batches: Annotated[int, Field(ge=1)] | None = None
+    warm_up_d: Annotated[float, Field(ge=0)] = 0.0
+    drain: bool = False
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "USD"
+    price_year: Annotated[int, Field(ge=1990, le=2100)] = 2025
+    spread: Literal["on", "off"] = "on"
+    starvation_d: Annotated[float, Field(gt=0)] = 30.0
+    max_events: Annotated[int, Field(ge=1)] = 100_000_000
+    product: Product | None = None
+    recipe: Recipe
+    plant: Plant
+    lab: Lab | None = None
+    panels: list[Panel] = []
+    start: Start
+    demand: Demand | None = None
+
+    @model_validator(mode="after")
+    def _window(self) -> Self:
+        if (self.horizon_d is None) == (self.stop_after_batches is None):
+            raise ValueError("give horizon_d or stop_after_batches, one of the two")
+        if self.horizon_d is not None and self.warm_up_d >= self.horizon_d:
+            raise ValueError("warm_up_d must be inside the horizon")
+        return self
+
+
+__all__ = ["Any", "Calendar", "Distribution", "Fraction", "Job", "Lab", "LabAssay", "Maintenance", "Plant", "Pool", "Scenario", "Start"]

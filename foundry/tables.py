@@ -1,0 +1,629 @@
+"""Tables: a scenario reduced to integers, the only input of an engine.
+
+Names become row numbers, hours become whole seconds, distributions become rows of the law table and every random
+draw gets its address (F1). Pydantic stops here: engines, KPIs and money read these rows.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from foundry.calendars import openings
+from foundry.quantities import Distribution, Number, Quantity, mean
+from foundry.scenario import Job, LabAssay, Lab, Pool, Repair, Scenario
+from foundry.streams import LawTable, address, draw
+from processes.cells import ATTRIBUTES, CAUSES, EFFECTS
+from processes.operations import OPERATIONS
+from processes.recipe import Need, OnDown, Reading, Sample, Step, Within
+
+DAY, YEAR = 86_400, 31_557_600
+FIT, OVERTIME, PAUSE = range(3)
+SHIFTS = ("fit", "overtime", "pause")
+WAIT, REDO, LOSE, ABORT = range(4)
+OUTCOMES = ("wait", "redo", "lose", "abort")
+END, STOP, GIVE_UP, GO_ON = -1, -2, -3, -4        # codes that stand beside step numbers (≥ 0)
+DRIVERS = ("vials", "vessels", "volume_l", "cells_1e9", "members", "deviations_minor", "deviations_major")
+DEVIATIONS = (None, "minor", "major")
+NEVER = 1 << 62
+
+REASONS = ("", "join", "aside", "cap", "pause", "retry", "deviation:minor", "deviation:major", "window", "<LOD", "invalid",
+           "released", "finished", "joined", "cancelled", "superseded", "stop_batch", "retest")
+
+
+class NeedRow(NamedTuple):
+    """``count`` units of the first pool in ``pools`` that is open and has them; back after ``for_s`` (-1: at the end)."""
+
+    pools: tuple[int, ...]
+    count: int
+    for_s: int
+    people: bool
+
+
+class HoldRow(NamedTuple):
+    name: str
+    pool: int
+    count: int
+    procedure: int
+    keep: tuple[bool, ...]              # by next step
+    on_down: tuple[float, ...]          # cumulative chances of OUTCOMES
+
+
+class BandRow(NamedTuple):
+    low: float
+    high: float
+    go: int
+    deviation: int
+    reason: int
+
+
+class BranchRow(NamedTuple):
+    """A side token of a step. For a sample ``assay`` is its row and ``low``/``high`` the limit that asks for a retest."""
+
+    name: str
+    index: int
+    first: int
+    until: int
+    stop_batch: bool
+    assay: int
+    cells: float
+    low: float
+    high: float
+    retests: int
+    on_invalid: int
+    reason: int
+
+
+class StepRow(NamedTuple):
+    name: str
+    index: int
+    main: bool
+    procedure: int
+    priority: int
+    needs: tuple[NeedRow, ...]
+    holds: tuple[int, ...]              # hold rows of its procedure
+    reserve: bool
+    shift: int
+    planned_s: int
+    on_down: tuple[float, ...]
+    duration_law: int
+    duration_s: int                     # constant, or -1: drawn
+    per: int                            # driver or -1
+    base_s: float
+    per_s: float
+    duration_key: int
+    after: tuple[tuple[int, bool], ...]  # (step, at its end)
+    target_s: int
+    latest_s: int                       # -1: none
+    start_on: int                       # calendar or -1
+    every_s: int                        # 0: none
+    late: int                           # GO_ON, GIVE_UP or a step
+    next: int
+    look: int
+    of: int
+    bands: tuple[BandRow, ...]
+    max_attempts: int
+    give_up: int
+    forks: tuple[BranchRow, ...]
+    join: tuple[int, ...]               # branch numbers
+    cancels: tuple[int, ...]            # branches with `until` this step
+    decide: tuple[int, ...]
+    driver: int                         # of its materials and duration, logged at the start of a visit; -1 none
+    jump: int
+    rate: int
+    parameters: tuple[tuple[int, int, int], ...]   # (law or -1, draw key, assay whose last reading it takes or -1)
+    hazards: tuple[float, ...]
+    read_keys: tuple[int, int, int]     # error, false result, invalid run
+
+
+class JobRow(NamedTuple):
+    name: str
+    kind: int                           # events.Kind of the unit's state
+    law: int
+    key: int
+    needs: tuple[NeedRow, ...]
+    shift: int
+    planned_s: int
+    priority: int
+    every_s: int
+    first_s: int
+    stagger_s: int
+
+
+class PoolRow(NamedTuple):
+    name: str
+    index: int
+    count: int
+    calendar: int
+    people: bool
+    fails: bool
+    ttf_law: int
+    ttf_key: int
+    rule_key: int
+    working_clock: bool
+    repair: JobRow | None
+    cleaning: JobRow | None
+    maintenance: tuple[JobRow, ...]
+
+
+class AssayRow(NamedTuple):
+    name: str
+    attribute: int
+    kind: int
+    bias: float
+    cv: float
+    sd: float
+    lod: float
+    decimals: int
+    false_positive: float
+    invalid_rate: float
+    fails_low: int
+
+
+class LimitRow(NamedTuple):
+    assay: int
+    branch: int                         # -1: read at the line
+    low: float
+    high: float
+    sampled_at: int                     # main step
+
+
+class PanelRow(NamedTuple):
+    name: str
+    market: str
+    limits: tuple[LimitRow, ...]
+
+
+class EffectRow(NamedTuple):
+    field: int
+    law: int
+    key: int
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Everything an engine may know. Times in whole seconds, fractions 0-1, cells as floats."""
+
+    name: str
+    steps: tuple[StepRow, ...]
+    holds: tuple[HoldRow, ...]
+    pools: tuple[PoolRow, ...]
+    branches: tuple[str, ...]
+    assays: tuple[AssayRow, ...]
+    panels: tuple[PanelRow, ...]
+    effects: tuple[EffectRow, ...]
+    hourly_hazards: tuple[float, ...]
+    threshold_keys: tuple[int, ...]
+    hazards_on: bool
+    laws: npt.NDArray[np.float64]
+    grid: npt.NDArray[np.float64]
+    calendars: tuple[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]], ...]
+    calendar_names: tuple[str, ...]
+    reasons: tuple[str, ...]
+    first_step: int
+    main_steps: int
+    last_hold_step: int                 # last main step of a procedure with a hold, -1 without
+    cap_until: int                      # `start.until`, -1
+    fill_step: int
+    every_s: float                      # 0: not planned so
+    gap_law: int                        # Poisson gaps, -1
+    gap_key: int
+    wip_cap: int                        # 0: none
+    at_most: int
+    biology: bool
+    qc_vials: int
+    vials_per_dose: int
+    w_s: int
+    h_s: int                            # -1: until `stop_after` batches ended
+    stop_after: int
+    drain: bool
+    limit_s: int                        # calendars reach to here
+    starvation_s: int
+    max_events: int
+    roles: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def step_names(self) -> tuple[str, ...]:
+        return tuple(s.name for s in self.steps)
+
+    @property
+    def pool_names(self) -> tuple[str, ...]:
+        return tuple(p.name for p in self.pools)
+
+    @property
+    def resource_names(self) -> tuple[str, ...]:
+        """Codes of the log's ``resource``: pools, assays, panels, "gate"."""
+        return (*self.pool_names, *(a.name for a in self.assays), *(p.name for p in self.panels), "gate")
+
+    @property
+    def product_names(self) -> tuple[str, ...]:
+        return ("product",)
+
+    @property
+    def pool_count(self) -> tuple[int, ...]:
+        return tuple(p.count for p in self.pools)
+
+    @property
+    def pool_is_people(self) -> tuple[bool, ...]:
+        return tuple(p.people for p in self.pools)
+
+    @property
+    def calendar_of_pool(self) -> tuple[int, ...]:
+        return tuple(p.calendar for p in self.pools)
+
+
+def seconds(hours: float) -> int:
+    """Hours to whole seconds, half up (T2)."""
+    return math.floor(hours * 3600 + 0.5)
+
+
+def tabulate(scenario: Scenario) -> Tables:
+    """Reduce a checked scenario to rows; raises KeyError only where ``foundry.checks`` was not asked."""
+    return _Tabulation(scenario).tables()
+
+
+class _Tabulation:
+    """Holds the numbering while rows are made."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.scenario, self.off = scenario, scenario.spread == "off"
+        self.lab = scenario.lab or Lab(name="none")
+        self.laws = LawTable()
+        self.pool_models = expand_crews({**scenario.plant.pools, **self.lab.pools})
+        self.pools = {name: i for i, name in enumerate(self.pool_models)}
+        self.roles = roles_of(scenario)
+        self.assay_names = {name: i for i, name in enumerate(self.lab.assays)}
+        self.panel_names = {panel.name: i for i, panel in enumerate(scenario.panels)}
+        self._calendars()
+        self._number_steps()
+        self.reasons: dict[str, int] = {name: i for i, name in enumerate(REASONS)}
+        for pool in self.pools:
+            self._ending(f"breakdown:{pool}")
+        self._ending("window")
+
+    # ---- names
+    def _reason(self, name: str) -> int:
+        return self.reasons.setdefault(name, len(self.reasons))
+
+    def _ending(self, name: str) -> int:
+        """A reason that may end a batch: also as ``aborted:`` and ``rejected:``."""
+        code = self._reason(name)
+        self._reason(f"aborted:{name}")
+        self._reason(f"rejected:{name}")
+        return code
+
+    def _calendars(self) -> None:
+        s = self.scenario
+        models = {**s.plant.calendars, **self.lab.calendars}
+        self.h_s = -1 if s.horizon_d is None else math.floor(s.horizon_d * DAY + 0.5)
+        self.limit_s = 20 * YEAR if self.h_s < 0 else self.h_s + (5 * YEAR if s.drain else 0)
+        self.calendars = {name: i for i, name in enumerate(models)}
+        self.calendar_rows = tuple(openings(m, s.start_date, self.limit_s) for m in models.values())
+
+    def _calendar(self, name: str | None) -> int:
+        return -1 if name is None else self.calendars[name]
+
+    def _number_steps(self) -> None:
+        recipe = self.scenario.recipe
+        rows: list[tuple[str, Step, int, str | None]] = []       # name, step, procedure, branch
+        for p, procedure in enumerate(recipe.unit_procedures):
+            rows += [(n, s, p, None) for step in procedure.steps for n, s in repeated(step)]
+        self.main_steps = len(rows)
+        for name, branch in recipe.branches.items():
+            rows += [(n, s, -1, name) for step in branch.steps for n, s in repeated(step)]
+        for name, assay in self.lab.assays.items():
+            rows += [(f"{name}.{n}", s, -1, name) for step in assay.steps for n, s in repeated(step)]
+        self.rows = rows
+        self.numbers = {name: i for i, (name, *_) in enumerate(rows)}
+        branch_names = list(recipe.branches) + [a for a, m in self.lab.assays.items() if m.steps]
+        self.branches = {name: i for i, name in enumerate(branch_names)}
+        self.first_of = {b: next(i for i, r in enumerate(rows) if r[3] == b) for b in branch_names}
+        self.last_of = {b: max(i for i, r in enumerate(rows) if r[3] == b) for b in branch_names}
+
+    def _step_number(self, name: str, row: int) -> int:
+        """A step by name, seen from ``row``: a branch's own steps first; a repeated step means its first."""
+        branch = self.rows[row][3]
+        for candidate in ([f"{branch}.{name}"] if branch else []) + [name, f"{name}.1"]:
+            if candidate in self.numbers:
+                return self.numbers[candidate]
+        raise KeyError(name)
+
+    def _last_number(self, name: str, row: int) -> int:
+        """Like ``_step_number``; a repeated step means its last."""
+        number = self._step_number(name, row)
+        stem = self.rows[number][0].removesuffix(".1")
+        k = 2
+        while f"{stem}.{k}" in self.numbers and self.rows[number][1].repeat:
+            number, k = self.numbers[f"{stem}.{k}"], k + 1
+        return number
+
+    # ---- rows
+    def tables(self) -> Tables:
+        s, product = self.scenario, self.scenario.product
+        self.holds = self._holds()
+        assays = tuple(self._assay(name, a) for name, a in self.lab.assays.items())
+        steps = tuple(self._step(i) for i in range(len(self.rows)))
+        pools = tuple(self._pool(name, p) for name, p in self.pool_models.items())
+        held = [i for i, (_, _, p, _) in enumerate(self.rows) if p >= 0 and s.recipe.unit_procedures[p].hold]
+        gap = -1 if s.start.poisson_per_year is None else self.laws.add(
+            Distribution.model_validate({"exponential": {"mean": YEAR / s.start.poisson_per_year}}), spread_off=self.off)
+        effects = tuple(EffectRow(EFFECTS[name], self._law(number), address("", f"effect:{name}"))
+                        for name, number in s.recipe.effects.items())
+        laws, grid = self.laws.arrays()
+        return Tables(
+            name=s.name, steps=steps, holds=self.holds, pools=pools, branches=tuple(self.branches), assays=assays,
+            panels=self._panels(), effects=effects, hourly_hazards=self._hourly(),
+            threshold_keys=tuple(address("", f"threshold:{cause}") for cause in CAUSES),
+            hazards_on=bool(s.recipe.hazards) and not self.off and product is not None,
+            laws=laws, grid=grid, calendars=self.calendar_rows, calendar_names=tuple(self.calendars), reasons=tuple(self.reasons),
+            first_step=0, main_steps=self.main_steps, last_hold_step=max(held, default=-1),
+            cap_until=-1 if s.start.until is None else self._last_number(s.start.until, 0),
+            fill_step=next((i for i, (_, st, _, b) in enumerate(self.rows) if b is None and st.operation == "fill"), -1),
+            every_s=0.0 if s.start.every_d is None else s.start.every_d * DAY, gap_law=gap, gap_key=address("", "gap"),
+            wip_cap=s.start.wip_cap or 0, at_most=s.start.at_most or NEVER, biology=product is not None,
+            qc_vials=product.qc_vials if product else 0, vials_per_dose=product.vials_per_dose if product else 1,
+            w_s=math.floor(s.warm_up_d * DAY + 0.5), h_s=self.h_s, stop_after=s.stop_after_batches or 0, drain=s.drain,
+            limit_s=self.limit_s, starvation_s=math.floor(s.starvation_d * DAY + 0.5), max_events=s.max_events,
+            roles={role: tuple(pools) for role, pools in self.roles.items()})
+
+    def _law(self, number: Number, scale: float = 1.0) -> int:
+        return self.laws.add(number, scale=scale, spread_off=self.off)
+
+    def _need_rows(self, needs: dict[str, Need]) -> tuple[NeedRow, ...]:
+        rows = [NeedRow(tuple(self.pools[p] for p in self.roles[role]), need.count,
+                        -1 if need.for_h is None else seconds(need.for_h), self.pool_models[self.roles[role][0]].kind == "people")
+                for role, need in needs.items()]
+        return tuple(sorted(rows, key=lambda r: r.for_s if r.for_s >= 0 else NEVER))
+
+    def _holds(self) -> tuple[HoldRow, ...]:
+        rows = []
+        for p, procedure in enumerate(self.scenario.recipe.unit_procedures):
+            own = [i for i, r in enumerate(self.rows) if r[2] == p]
+            for name, hold in procedure.hold.items():
+                last = own[-1] if hold.until is None else self._last_number(hold.until, own[0])
+                keep = tuple(i in own or (hold.until is not None and own[0] <= i <= last) for i in range(len(self.rows)))
+                rows.append(HoldRow(name, self.pools[hold.pool], hold.count, p, keep, chances(hold.on_down, self.off)))
+        return tuple(rows)
+
+    def _assay(self, name: str, a: LabAssay) -> AssayRow:
+        low, high = self._limit(name)
+        error = 0.0 if self.off else 1.0
+        return AssayRow(name, ATTRIBUTES[a.attribute].code, 0 if a.kind == "value" else 1, a.bias.value * error, a.cv.value * error,
+                        a.sd.value * error, -1.0 if a.lod is None else a.lod.value, a.decimals, a.false_positive.value * error,
+                        a.invalid_rate.value * error, 0 if math.isinf(low) and not math.isinf(high) else 1)
+
+    def _limit(self, assay: str) -> tuple[float, float]:
+        """The panel limit of an assay: the first panel that names it."""
+        for panel in self.scenario.panels:
+            for limit in panel.limits:
+                if limit.assay == assay:
+                    return bounds(limit.at_least, limit.at_most)
+        return -math.inf, math.inf
+
+    def _panels(self) -> tuple[PanelRow, ...]:
+        rows = []
+        for panel in self.scenario.panels:
+            limits = tuple(LimitRow(self.assay_names[x.assay], self.branches.get(x.assay, -1), *bounds(x.at_least, x.at_most),
+                                    self._sampled_at(x.assay)) for x in panel.limits)
+            for x in panel.limits:
+                self._ending(x.assay)
+            rows.append(PanelRow(panel.name, panel.market, limits))
+        return tuple(rows)
+
+    def _sampled_at(self, assay: str) -> int:
+        """Last main step that draws this assay's sample or reads it at the line."""
+        return max((i for i, (_, s, _, b) in enumerate(self.rows) if b is None and (assay in s.samples or s.look == assay)), default=-1)
+
+    def _hourly(self) -> tuple[float, ...]:
+        hazards = self.scenario.recipe.hazards
+        return tuple(hazards[c].per_h.value if c in hazards else 0.0 for c in CAUSES)
+
+    def _step_hazards(self, name: str, step: Step) -> tuple[float, ...]:
+        total = []
+        for cause in CAUSES:
+            h = self.scenario.recipe.hazards.get(cause)
+            total.append(0.0 if h is None else math.fsum((
+                step.openings * h.per_opening.value, step.connections * h.per_connection.value, h.per_step.value,
+                h.per_passage.value if OPERATIONS[step.operation].passage else 0.0,
+                (h.at_steps.get(name) or h.at_steps.get(step.name) or Quantity(value=0.0)).value)))
+        return tuple(total)
+
+    def _step(self, i: int) -> StepRow:
+        name, step, procedure, branch = self.rows[i]
+        w = step.window
+        draws = name if step.draws_as is None else step.draws_as + name.removeprefix(step.name)
+        needs = self._need_rows(step.needs)
+        holds = tuple(h for h, row in enumerate(self.holds) if procedure >= 0 and row.procedure == procedure)
+        law, constant = self._duration(step)
+        operation = OPERATIONS[step.operation]
+        many = any(n.count > 1 for n in needs) or any(self.holds[h].count > 1 for h in holds)
+        return StepRow(
+            name=name, index=i, main=branch is None, procedure=procedure, priority=step.priority, needs=needs, holds=holds,
+            reserve=many if step.reserve is None else step.reserve, shift=SHIFTS.index(step.shift), planned_s=self._planned(step, law),
+            on_down=chances(step.on_down, self.off), duration_law=law, duration_s=constant,
+            per=-1 if step.per is None else DRIVERS.index(step.per),
+            base_s=mean(step.duration_h) * 3600, per_s=0.0 if step.per_h is None else step.per_h.value * 3600,
+            duration_key=address(draws, "duration"),
+            after=() if w is None else tuple((self._last_number(a.rsplit(".", 1)[0], i), a.endswith(".end")) for a in w.after),
+            target_s=0 if w is None else seconds(w.target_h), latest_s=-1 if w is None or w.latest_h is None else seconds(w.latest_h),
+            start_on=-1 if w is None else self._calendar(w.start_on), every_s=0 if w is None or w.every_h is None else seconds(w.every_h),
+            late=GO_ON if w is None or w.late == "go_on" else GIVE_UP if w.late == "give_up" else self._step_number(w.late.go, i),
+            next=self._next(i), look=self._look(i), of=-1 if step.of is None else self.branches.get(step.of, -1),
+            bands=self._bands(i), max_attempts=step.max_attempts or 0,
+            give_up=STOP if step.give_up == "abort" else self._step_number(step.give_up, i),
+            forks=self._forks(i), join=self._join(step), cancels=self._cancels(i),
+            decide=tuple(self.panel_names[p] for p in step.decide), driver=self._driver(step),
+            jump=operation.jump_code, rate=operation.rate_code, parameters=self._parameters(step, draws),
+            hazards=self._step_hazards(name, step) if branch is None else (0.0,) * len(CAUSES),
+            read_keys=(address(draws, "read"), address(draws, "false"), address(draws, "invalid")))
+
+    def _duration(self, step: Step) -> tuple[int, int]:
+        """(law in seconds, constant seconds or -1). With a driver or a spread the law is the factor of mean 1."""
+        if step.per is not None or step.spread is not None:
+            factor: Number = Quantity(value=1.0) if step.spread is None else Distribution.model_validate(
+                {"lognormal": {"mean": 1.0, "cv": step.spread.lognormal["cv"]}})
+            if step.per is None:
+                return self._scaled(factor, mean(step.duration_h) * 3600)
+            return self._law(factor), -1
+        return self._scaled(step.duration_h, 3600.0)
+
+    def _scaled(self, number: Number, scale: float) -> tuple[int, int]:
+        fixed = self.off or isinstance(number, Quantity)
+        return self._law(number, scale), math.floor(mean(number) * scale + 0.5) if fixed else -1
+
+    def _planned(self, step: Step, law: int) -> int:
+        if step.planned_h is not None:
+            return seconds(step.planned_h)
+        if step.per is not None:
+            return 0
+        return self._quantile_s(law)
+
+    def _quantile_s(self, law: int) -> int:
+        """90 % quantile of a duration law in seconds; its mean with spread off (C3)."""
+        laws, grid = self.laws.arrays()
+        return math.floor(draw(laws, grid, law, 0.9) + 0.5)
+
+    def _next(self, i: int) -> int:
+        _, step, _, branch = self.rows[i]
+        last = i + 1 >= len(self.rows) or self.rows[i + 1][3] != branch
+        if step.next is not None and (step.repeat is None or last or self.rows[i + 1][1] is not step):
+            return END if step.next == "end" else self._step_number(step.next, i)
+        return END if last else i + 1
+
+    def _look(self, i: int) -> int:
+        _, step, _, branch = self.rows[i]
+        if step.look is not None:
+            return self.assay_names[step.look]
+        return self.assay_names[branch] if branch in self.assay_names and i == self.last_of[branch] else -1
+
+    def _bands(self, i: int) -> tuple[BandRow, ...]:
+        step = self.rows[i][1]
+        cause = step.look or step.of or ""
+        if step.pass_if is not None:
+            low, high = within(step.pass_if)
+            return (BandRow(low, high, END, 0, self._ending(cause)),
+                    BandRow(-math.inf, math.inf, self._go(step.on_fail, i), 0, self._ending(cause)))
+        return tuple(BandRow(*bounds(b.at_least, b.at_most), self._go(b.go, i), DEVIATIONS.index(b.deviation),
+                             self._ending(b.reason or cause)) for b in step.bands or [])
+
+    def _go(self, go: str, i: int) -> int:
+        """END stands for `next` here; the engine follows the step's own `next`."""
+        special = {"next": END, "stop": STOP, "abort": STOP, "give_up": GIVE_UP}
+        return special[go] if go in special else self._step_number(go, i)
+
+    def _forks(self, i: int) -> tuple[BranchRow, ...]:
+        step = self.rows[i][1]
+        rows = [self._sample(name, sample) for name, sample in step.samples.items()]
+        for name in step.fork:
+            branch = self.scenario.recipe.branches[name]
+            until = -1 if branch.until is None else self._step_number(branch.until, i)
+            rows.append(BranchRow(name, self.branches[name], self.first_of[name], until, branch.on_fail == "stop_batch", -1, 0.0,
+                                  -math.inf, math.inf, 0, -1, self._ending(name)))
+        return tuple(rows)
+
+    def _sample(self, name: str, sample: Sample) -> BranchRow:
+        assay = self.lab.assays[name]
+        low, high = self._limit(name) if sample.pass_if is None else within(sample.pass_if)
+        first = self.first_of[name]
+        invalid = first if assay.on_invalid is None else self._step_number(assay.on_invalid, first)
+        return BranchRow(name, self.branches[name], first, -1, sample.on_fail == "stop_batch", self.assay_names[name],
+                         assay.sample_cells.value * sample.n, low, high, assay.retests, invalid, self._ending(name))
+
+    def _join(self, step: Step) -> tuple[int, ...]:
+        names = list(step.join)
+        for panel in self.scenario.panels:
+            if panel.name in step.decide:
+                names += [x.assay for x in panel.limits if x.assay in self.branches]
+        return tuple(dict.fromkeys(self.branches[n] for n in names))
+
+    def _cancels(self, i: int) -> tuple[int, ...]:
+        name = self.rows[i][0]
+        return tuple(self.branches[b] for b, m in self.scenario.recipe.branches.items() if m.until == name)
+
+    def _driver(self, step: Step) -> int:
+        drivers = {step.per, *(m.per for m in step.materials.values())} - {None}
+        return DRIVERS.index(min(drivers, key=DRIVERS.index)) if drivers else -1  # type: ignore[type-var]
+
+    def _parameters(self, step: Step, draws: str) -> tuple[tuple[int, int, int], ...]:
+        operation = OPERATIONS[step.operation]
+        given: dict[str, Number | Reading] = {}
+        kinetics = self.scenario.product.kinetics if self.scenario.product else {}
+        for name in [step.use] if isinstance(step.use, str) else step.use:
+            given |= {k: v for k, v in kinetics[name].items() if k in operation.parameters}
+        given |= step.parameters
+        rows = []
+        for name, parameter in operation.parameters.items():
+            number = given.get(name, None)
+            if isinstance(number, Reading):
+                rows.append((-1, 0, self.assay_names[number.reading]))
+            else:
+                value = Quantity(value=parameter.default) if number is None else number
+                rows.append((self._law(value), 0 if isinstance(value, Quantity) or self.off else address(draws, name), -1))
+        return tuple(rows)
+
+    # ---- pools
+    def _pool(self, name: str, p: Pool) -> PoolRow:
+        fails = p.mtbf_h is not None and not self.off
+        ttf = self.laws.add(Distribution.model_validate({"exponential": {"mean": p.mtbf_h.value * 3600}})) if fails and p.mtbf_h else -1
+        repair = self._job(name, "repair", 9, p.repair, p.mttr_h) if fails and p.mttr_h else None
+        cleaning = None if p.cleaning is None else self._job(name, "cleaning", 11, p.cleaning, p.cleaning.duration_h)
+        plans = tuple(self._job(name, m.name, 10, m, m.duration_h, every_s=math.floor(m.every_d * DAY + 0.5),
+                                first_s=math.floor((m.every_d if m.first_d is None else m.first_d) * DAY + 0.5),
+                                stagger_s=math.floor(m.stagger_d * DAY + 0.5)) for m in p.maintenance)
+        assert p.count is not None
+        return PoolRow(name, self.pools[name], p.count, self._calendar(p.calendar), p.kind == "people", fails, ttf,
+                       address(name, "time_to_failure"), address(name, "rule"), p.clock == "working", repair, cleaning, plans)
+
+    def _job(self, pool: str, name: str, kind: int, model: Job | Repair, duration: Number, *, every_s: int = 0, first_s: int = 0,
+             stagger_s: int = 0) -> JobRow:
+        law = self._law(duration, 3600.0)
+        return JobRow(name, kind, law, address(pool, name), self._need_rows(model.needs), SHIFTS.index(model.shift),
+                      self._quantile_s(law), model.priority, every_s, first_s, stagger_s)
+
+
+def expand_crews(pools: dict[str, Pool]) -> dict[str, Pool]:
+    """Crews of a people pool become pools POOL.CREW (C1)."""
+    result: dict[str, Pool] = {}
+    for name, pool in pools.items():
+        if not pool.shifts:
+            result[name] = pool
+        for crew, shift in pool.shifts.items():
+            plain = {k: v for k, v in pool if k not in ("shifts", "count", "calendar")}
+            result[f"{name}.{crew}"] = Pool.model_construct(**plain, shifts={}, count=shift.count, calendar=shift.calendar)
+    return result
+
+
+def roles_of(scenario: Scenario) -> dict[str, list[str]]:
+    """Role -> ordered pools. A pool is a role of its own name; so is a pool with crews."""
+    lab = scenario.lab
+    models = {**scenario.plant.pools, **(lab.pools if lab else {})}
+    crews = {name: [f"{name}.{c}" for c in pool.shifts] or [name] for name, pool in models.items()}
+    roles = dict(crews)
+    for role, pools in {**scenario.plant.roles, **(lab.roles if lab else {})}.items():
+        roles[role] = [member for pool in pools for member in crews.get(pool, [pool])]
+    roles |= {pool: [pool] for name in crews for pool in crews[name]}
+    return roles
+
+
+def repeated(step: Step) -> list[tuple[str, Step]]:
+    """Names of the rows a step writes: itself, or NAME.1 … NAME.n (T5)."""
+    return [(step.name, step)] if step.repeat is None else [(f"{step.name}.{k}", step) for k in range(1, step.repeat + 1)]
+
+
+def chances(rule: OnDown, off: bool) -> tuple[float, ...]:
+    """Cumulative chances of wait, redo, lose, abort."""
+    weights = {rule: 1.0} if isinstance(rule, str) else rule
+    total = math.fsum(weights.values())
+    return tuple(math.fsum(weights.get(o, 0.0) for o in OUTCOMES[: k + 1]) / total for k in range(4))  # type: ignore[call-overload, misc]
+
+
+def bounds(low: float | None, high: float | None) -> tuple[float, float]:
+    return -math.inf if low is None else low, math.inf if high is None else high
+
+
+def within(limit: Within) -> tuple[float, float]:
+    return bounds(limit.at_least, limit.at_most)

@@ -1,0 +1,131 @@
+"""Replications on several processes; whatever the split, the same bits come back in the same order."""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from types import TracebackType
+from typing import Self
+
+from foundry.replication import Case, Replication, replicate
+
+WORTH_A_POOL_S = 5.0            # predicted work below this is done here: a pool costs about two seconds to start
+CHUNKS_PER_WORKER = 4
+
+Progress = Callable[[int, int], None]                      # (replications done, replications asked for)
+Task = tuple[int, int]                                     # case, replication number
+
+
+class WorkerLost(RuntimeError):
+    """A worker process died, most likely for want of memory."""
+
+
+class Workers:
+    """Runs replications of some cases with one seed; a context manager that ends its processes.
+
+    ``jobs``: processes; 1 runs everything here; None takes as many as there are processors where the work is worth it. The first
+    replication of each case always runs here: it compiles the kernels once for all, and its log need not travel.
+    """
+
+    def __init__(self, cases: Sequence[Case], seed: int, *, jobs: int | None, keep: Iterable[int] = (0,),
+                 progress: Progress | None = None) -> None:
+        if jobs is not None and jobs < 1:
+            raise ValueError("jobs must be at least 1")
+        self.cases, self.seed, self.jobs, self.keep, self.progress = tuple(cases), seed, jobs, frozenset(keep), progress
+        self.pool: ProcessPoolExecutor | None = None
+        self.seconds_each = 0.0
+        self.done = self.asked = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self.pool is None:
+            return
+        processes = list((getattr(self.pool, "_processes", None) or {}).values()) if kind is not None else []
+        self.pool.shutdown(wait=kind is None, cancel_futures=True)
+        for process in processes:                          # what still works on a chunk is not waited for
+            process.terminate()
+
+    def run(self, numbers: Sequence[int]) -> list[list[Replication]]:
+        """The replications of these numbers: a list for each case, in the order of ``numbers``."""
+        tasks = [(case, number) for number in numbers for case in range(len(self.cases))]
+        self.asked += len(tasks)
+        here, found = len(self.cases) if self.done == 0 else 0, {}
+        for task in tasks[:here]:
+            found[task] = self._here(task)
+        rest = tasks[here:]
+        if self._processes(len(rest)) > 1:
+            found |= self._elsewhere(rest)
+        else:
+            found |= {task: self._here(task) for task in rest}
+        return [[found[case, number] for number in numbers] for case in range(len(self.cases))]
+
+    def _here(self, task: Task) -> Replication:
+        began = time.perf_counter()
+        result = _replicate(self.cases, self.seed, task, self.keep)
+        self.seconds_each = time.perf_counter() - began
+        self._count(1)
+        return result
+
+    def _count(self, done: int) -> None:
+        self.done += done
+        if self.progress is not None:
+            self.progress(self.done, self.asked)
+
+    def _processes(self, tasks: int) -> int:
+        if self.jobs is not None:
+            return min(self.jobs, tasks)
+        if self.pool is None and tasks * self.seconds_each < WORTH_A_POOL_S:
+            return 1
+        return min(processors(), tasks)
+
+    def _elsewhere(self, tasks: Sequence[Task]) -> dict[Task, Replication]:
+        processes = self._processes(len(tasks))
+        if self.pool is None:
+            self.pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _start, (self.cases, self.seed, self.keep))
+        size = max(1, math.ceil(len(tasks) / (processes * CHUNKS_PER_WORKER)))
+        chunks = [tasks[i:i + size] for i in range(0, len(tasks), size)]
+        waiting = {self.pool.submit(_chunk, chunk): chunk for chunk in chunks}
+        found: dict[Task, Replication] = {}
+        try:
+            for future in as_completed(waiting):
+                found |= dict(zip(waiting[future], future.result(), strict=True))
+                self._count(len(waiting[future]))
+        except BrokenProcessPool as broken:
+            raise WorkerLost("a worker process died, perhaps for want of memory; try fewer jobs") from broken
+        return found
+
+
+def processors() -> int:
+    """Processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _replicate(cases: Sequence[Case], seed: int, task: Task, keep: frozenset[int]) -> Replication:
+    case, number = task
+    return replicate(cases[case], seed, number, keep=number in keep)
+
+
+# ---- in a worker
+
+_work: tuple[Sequence[Case], int, frozenset[int]] | None = None
+
+
+def _start(cases: Sequence[Case], seed: int, keep: frozenset[int]) -> None:
+    """What a worker is told once. An interrupt is for the process that started it."""
+    global _work
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _work = (cases, seed, keep)
+
+
+def _chunk(tasks: Sequence[Task]) -> list[Replication]:
+    assert _work is not None
+    cases, seed, keep = _work
+    return [_replicate(cases, seed, task, keep) for task in tasks]

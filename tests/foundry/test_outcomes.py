@@ -1,0 +1,201 @@
+"""Outcomes of batches from hand-made logs, and their truth from hand-made records (F4, Q3, Q9)."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from foundry.events import Kind, as_events, records_dtype
+from foundry.outcomes import (
+    ABORTED,
+    BAD,
+    FINISHED,
+    GOOD,
+    IN_PROGRESS,
+    NOT_JUDGED,
+    REJECTED,
+    RELEASED,
+    batches,
+    batches_columns,
+    cause_names,
+)
+from foundry.tables import END, STOP, BandRow, BranchRow
+from processes.cells import ATTRIBUTES, FIELDS
+
+REASONS = ("", "cap", "join", "pause", "released", "finished", "breakdown:reactor", "aborted:breakdown:reactor", "count", "aborted:count",
+           "rejected:count", "sterility", "aborted:sterility", "rejected:sterility", "purity", "aborted:purity", "rejected:purity")
+STEPS = ("seed", "fill", "decide")
+SEED, FILL, DECIDE = range(3)
+
+
+def code(reason):
+    return REASONS.index(reason)
+
+
+def token_row(kind, since, until, *, batch=0, step=-1, reason="", value=0.0, token=0, resource=-1, still_open=0, unit=-1):
+    """A row of the main token of a batch."""
+    return (until, since, kind, batch, 0, token, step, 1, resource, unit, value, code(reason), still_open)
+
+
+def plain_tables(**changes):
+    """Tables of a plant with an operator, a reactor, three steps, and nothing that measures."""
+    rows = tuple(SimpleNamespace(name=name, index=i, bands=(), look=-1, of=-1, forks=()) for i, name in enumerate(STEPS))
+    return SimpleNamespace(**({
+        "reasons": REASONS, "step_names": STEPS, "steps": rows, "main_steps": 3, "fill_step": FILL, "biology": False, "panels": (),
+        "assays": (), "pool_is_people": (True, False), "product_names": ("hicm",)} | changes))
+
+
+NO_RECORDS = np.zeros(0, dtype=records_dtype(FIELDS))
+
+
+def outcomes(rows, tables=None, records=NO_RECORDS, attribute=None):
+    return batches(as_events(rows), records, tables or plain_tables(), attribute)
+
+
+def test_a_released_batch():
+    """It starts when it joins its first line, is filled when the last fill ends, and keeps its doses."""
+    rows = [token_row(Kind.QUEUED, 50, 60, step=SEED), token_row(Kind.WORKED, 60, 100, step=SEED),
+            token_row(Kind.WORKED, 150, 200, step=FILL, reason="pause"), token_row(Kind.WORKED, 220, 230, step=FILL, value=-1),
+            token_row(Kind.LEFT, 40, 900, step=DECIDE, reason="released", value=7)]
+    (batch,) = outcomes(rows)
+    assert (batch["start_s"], batch["fill_s"], batch["end_s"], batch["doses"]) == (50, 230, 900, 7)
+    assert (batch["disposition"], batch["reason"], batch["stopped_at"], batch["true_good"]) == (RELEASED, 0, -1, NOT_JUDGED)
+
+
+def test_A1_a_batch_starts_after_the_cap():
+    """Waiting for the cap is not yet a start; a batch that only waits for it has not started."""
+    rows = [token_row(Kind.QUEUED, 0, 70, reason="cap"), token_row(Kind.QUEUED, 75, 80, step=SEED),
+            token_row(Kind.QUEUED, 10, 99, batch=1, reason="cap", still_open=1)]
+    (batch,) = outcomes(rows)
+    assert (batch["batch"], batch["start_s"], batch["end_s"], batch["disposition"]) == (0, 75, -1, IN_PROGRESS)
+
+
+def test_lost_batches_name_the_observed_cause_and_the_step():
+    """The reason is what follows the colon, also when it holds a colon; the step is that of the last row where LEFT names none."""
+    rows = [token_row(Kind.WORKED, 0, 9, step=SEED), token_row(Kind.LEFT, 0, 9, step=SEED, reason="aborted:breakdown:reactor"),
+            token_row(Kind.WORKED, 0, 5, step=FILL, batch=1), token_row(Kind.LEFT, 0, 8, batch=1, reason="rejected:sterility", value=3),
+            token_row(Kind.WORKED, 0, 9, step=SEED, batch=2), token_row(Kind.LEFT, 0, 9, step=SEED, batch=2, reason="finished")]
+    table = outcomes(rows)
+    assert table["disposition"].tolist() == [ABORTED, REJECTED, FINISHED]
+    assert [REASONS[r] for r in table["reason"]] == ["breakdown:reactor", "sterility", ""]
+    assert table["stopped_at"].tolist() == [SEED, FILL, -1]
+    assert table["doses"].tolist() == [0, 0, 0]
+
+
+def test_without_a_fill_step_fill_is_when_the_last_equipment_is_given_back():
+    """People and samples do not count, nor does a unit that is still held."""
+    rows = [token_row(Kind.QUEUED, 0, 0, step=SEED), token_row(Kind.WORKING, 0, 40, step=SEED, resource=1, unit=0),
+            token_row(Kind.HELD, 40, 55, step=FILL, resource=1, unit=0), token_row(Kind.WORKING, 50, 90, step=FILL, resource=0, unit=0),
+            token_row(Kind.WORKING, 50, 95, token=1, resource=1, unit=1),
+            token_row(Kind.QUEUED, 3, 3, step=SEED, batch=1), token_row(Kind.WORKING, 3, 99, batch=1, resource=1, unit=1, still_open=1)]
+    assert outcomes(rows, plain_tables(fill_step=-1))["fill_s"].tolist() == [55, -1]
+
+
+def test_side_tokens_and_jobs_of_units_are_no_batches():
+    rows = [token_row(Kind.QUEUED, 5, 5, step=SEED), token_row(Kind.WORKED, 1, 2, token=3),
+            token_row(Kind.CLEANING, 0, 9, batch=-1, token=-1)]
+    assert outcomes(rows)["start_s"].tolist() == [5]
+
+
+def test_no_batch_at_all():
+    assert outcomes([token_row(Kind.DOWN, 0, 9, batch=-1, token=-1, resource=1, unit=0)]).size == 0
+
+
+def test_columns_carry_names():
+    columns = batches_columns(outcomes([token_row(Kind.LEFT, 4, 9, step=FILL, reason="aborted:count")]), plain_tables())
+    assert {name: column.tolist() for name, column in columns.items()} == {
+        "batch": [0], "product": ["hicm"], "start_s": [4], "fill_s": [-1], "end_s": [9], "disposition": ["aborted"], "reason": ["count"],
+        "stopped_at": ["fill"], "doses": [0], "true_good": [-1], "true_cause": [""]}
+
+
+# ---- truth
+
+def assay(name, attribute, **changes):
+    return SimpleNamespace(**({"name": name, "attribute": ATTRIBUTES[attribute].code, "kind": 0, "lod": -1.0, "decimals": 2,
+                               "fails_low": 1} | changes))
+
+
+ASSAYS = (assay("purity", "purity"), assay("sterility", "contaminant_cfu_per_ml", kind=1, lod=10.0, fails_low=0), assay("count", "density"))
+PURITY_LIMIT = SimpleNamespace(assay=0, low=0.80, high=np.inf, sampled_at=FILL)
+STERILITY_LIMIT = SimpleNamespace(assay=1, low=-np.inf, high=0.0, sampled_at=SEED)
+COUNT_GATE = (BandRow(0.5, np.inf, END, 0, code("count")), BandRow(0.3, 0.5, SEED, 0, code("count")),
+              BandRow(-np.inf, 0.3, STOP, 0, code("count")))
+
+
+def judging_tables():
+    """Purity is judged at fill, sterility at seed; a count after seed goes on from 0.5; a purity sample of seed may stop the batch."""
+    sample = BranchRow("purity", 0, 9, -1, True, 0, 0.0, 0.6, np.inf, 1, 9, code("purity"))
+    steps = (SimpleNamespace(name="seed", index=SEED, bands=COUNT_GATE, look=2, of=-1, forks=(sample,)),
+             *(SimpleNamespace(name=name, index=i, bands=(), look=-1, of=-1, forks=()) for i, name in ((FILL, "fill"), (DECIDE, "decide"))))
+    panel = SimpleNamespace(limits=(PURITY_LIMIT, STERILITY_LIMIT))
+    return plain_tables(biology=True, assays=ASSAYS, panels=(panel,), steps=steps)
+
+
+def read_field(attribute_code, record, now):
+    """Purity is the field target, contaminants the field size, density the field volume_ml."""
+    names = {row.code: name for name, row in ATTRIBUTES.items()}
+    field = {"purity": "target", "contaminant_cfu_per_ml": "size", "density": "volume_ml"}[names[attribute_code]]
+    return float(record[FIELDS.index(field)])
+
+
+def truth(*visits):
+    """Records given as (time, step, changed fields); no rare cause has struck."""
+    rows = np.zeros(len(visits), dtype=records_dtype(FIELDS))
+    for name in FIELDS:
+        if name.startswith("onset_"):
+            rows[name] = -1.0
+    for i, (time_s, step, fields) in enumerate(visits):
+        rows["time_s"][i], rows["step"][i] = time_s, step
+        for name, value in fields.items():
+            rows[name][i] = value
+    return rows
+
+
+def judged(reason, *visits, step=DECIDE):
+    """(true_good, true cause) of a batch that ended at 900 for this reason."""
+    tables = judging_tables()
+    (batch,) = outcomes([token_row(Kind.QUEUED, 0, 0, step=SEED), token_row(Kind.LEFT, 0, 900, step=step, reason=reason)], tables,
+                        truth(*visits), read_field)
+    return int(batch["true_good"]), cause_names(tables)[batch["true_cause"]]
+
+
+@pytest.mark.parametrize(("target", "expected"), [(0.80, (GOOD, "")), (0.796, (GOOD, "")), (0.794, (BAD, "purity"))])
+def test_Q9_attributes_are_rounded_as_the_assay_reports(target, expected):
+    """0.796 reads 0.80 with two decimals and is within; 0.794 is not, whatever was decided."""
+    visits = (100, SEED, {}), (200, FILL, {"target": target}), (900, -1, {"target": 0.1})
+    assert judged("released", *visits) == judged("rejected:purity", *visits) == expected
+
+
+def test_Q9_an_attribute_is_judged_at_its_sampling_step():
+    """Sterile at seed, not at the end: within limits. The last visit of the sampling step counts."""
+    assert judged("released", (100, SEED, {"size": 50.0}), (150, SEED, {"size": 9.0}), (200, FILL, {"target": 1.0}),
+                  (900, -1, {"size": 1e6})) == (GOOD, "")
+    assert judged("released", (100, SEED, {"size": 10.0}), (200, FILL, {"target": 1.0}), (900, -1, {})) == (BAD, "contamination")
+
+
+def test_Q9_without_a_visit_the_end_is_judged():
+    assert judged("released", (100, SEED, {}), (900, -1, {"target": 0.9})) == (GOOD, "")
+
+
+def test_Q3_true_causes_come_from_the_record():
+    """A purity out of limits is put down to the rare cause that struck the cells first, else to the assay."""
+    visits = (100, SEED, {}), (200, FILL, {"target": 0.2})
+    struck = {"onset_failed_commitment": 150.0, "onset_upset": 160.0}
+    assert judged("rejected:purity", *visits, (900, -1, struck)) == (BAD, "failed_commitment")
+    assert judged("rejected:purity", *visits, (900, -1, {"onset_contamination": 1.0})) == (BAD, "purity")
+
+
+def test_an_aborted_batch_is_good_when_the_reading_that_stopped_it_was_wrong():
+    """The gate after seed reads the density: truly 0.60 goes on, truly 0.40 is done again, truly 0.20 stops."""
+    assert judged("aborted:count", (100, SEED, {"volume_ml": 0.6}), step=SEED) == (GOOD, "")
+    assert judged("aborted:count", (100, SEED, {"volume_ml": 0.4}), step=SEED) == (BAD, "count")
+    assert judged("aborted:count", (100, SEED, {"volume_ml": 0.2}), step=SEED) == (BAD, "count")
+
+
+def test_an_aborted_batch_by_a_sample_or_by_the_plant():
+    """A sample is held against its own limit; a breakdown is no reading, so the loss is real."""
+    assert judged("aborted:purity", (100, SEED, {"target": 0.7}), step=FILL) == (GOOD, "")
+    assert judged("aborted:purity", (100, SEED, {"target": 0.5}), step=FILL) == (BAD, "purity")
+    assert judged("aborted:breakdown:reactor", (100, SEED, {"target": 1.0}), step=FILL) == (BAD, "breakdown:reactor")
