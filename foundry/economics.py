@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from foundry.events import Kind
 from foundry.outcomes import ABORTED, DISPOSITIONS, GOOD, REJECTED, RELEASED, ended_in, released
 from foundry.prices import CATEGORIES, PriceBook
-from foundry.states import open_seconds
+from foundry.states import open_seconds, total
+from foundry.tables import DAY, YEAR
 
 if TYPE_CHECKING:
     from foundry.tables import Tables
@@ -25,8 +26,6 @@ Floats = NDArray[np.float64]
 Columns = dict[str, Any]
 Sums = dict[str, tuple[float, float]]
 Window = tuple[int, int]
-
-YEAR_S = 31_557_600
 
 LEDGER = np.dtype([
     ("time_s", "i8"),                   # when it was spent: start of a visit or of work, end of a batch; W for costs of time
@@ -64,7 +63,7 @@ def costs(rows: Rows, batches: Rows, book: PriceBook, window: Window) -> Sums:
     """Figures of money, name -> (numerator in currency units, denominator); ``batches`` as `foundry.outcomes.batches` makes them."""
     begin, end = window
     inside = rows[(rows["time_s"] >= begin) & (rows["time_s"] < end)]
-    by_category = _sum(inside["amount_cents"], inside["category"], len(CATEGORIES))
+    by_category = total(inside["amount_cents"], inside["category"], len(CATEGORIES))
     done = ended_in(batches, window) & released(batches)
     doses = float(batches["doses"][done].sum())
     good = float(batches["doses"][done & (batches["true_good"] == GOOD)].sum())
@@ -84,7 +83,7 @@ def direct_cents(rows: Rows, batches: Rows) -> Integers:
     """Direct cost of each batch in cents: its ledger rows of all times (M4)."""
     own = rows[rows["batch"] >= 0]
     size = 1 + max(batches["batch"].max(initial=-1), own["batch"].max(initial=-1))
-    by_batch: Integers = _sum(own["amount_cents"], own["batch"], int(size))[batches["batch"]]
+    by_batch: Integers = total(own["amount_cents"], own["batch"], int(size))[batches["batch"]]
     return by_batch
 
 
@@ -113,7 +112,7 @@ def ledger_totals(rows: Rows, batches: Rows, tables: Tables, window: Window) -> 
     return {
         "step": np.asarray(("", *tables.step_names), dtype=object)[step], "category": np.asarray(CATEGORIES, dtype=object)[category],
         "outcome": np.asarray((*DISPOSITIONS, ""), dtype=object)[outcome], "cause": np.asarray(tables.reasons, dtype=object)[cause],
-        "cents": _sum(inside["amount_cents"], group, groups.size)}
+        "cents": total(inside["amount_cents"], group, groups.size)}
 
 
 def window_warnings(sums: Sums, window: Window, *, lead_time_p90_d: float | None, starts: float) -> list[str]:
@@ -123,16 +122,16 @@ def window_warnings(sums: Sums, window: Window, *, lead_time_p90_d: float | None
     ``lead_time_p90_d`` is pooled, None without a release.
     """
     begin, end = window
-    total = sums["cost_per_released_dose"][0]
+    cost = sums["cost_per_released_dose"][0]
     before, after = (sums[f"work_in_progress_cost[{name}]"][0] for name in ("start", "end"))
     said = []
-    if abs(after - before) > 0.05 * total:
-        said.append(f"Work in progress differs by {abs(after - before) / total:.0%} of the cost between start and end of the window: "
+    if cost > 0 and abs(after - before) > 0.05 * cost:
+        said.append(f"Work in progress differs by {abs(after - before) / cost:.0%} of the cost between start and end of the window: "
                     "the plant is not in steady state.")
-    if lead_time_p90_d is not None and begin < lead_time_p90_d * 86_400:
-        said.append(f"The warm-up of {begin / 86_400:.0f} d is shorter than the lead time of nine batches in ten, {lead_time_p90_d:.0f} d.")
-    if end - begin < YEAR_S:
-        said.append(f"The window of {(end - begin) / 86_400:.0f} d is shorter than a year.")
+    if lead_time_p90_d is not None and begin < lead_time_p90_d * DAY:
+        said.append(f"The warm-up of {begin / DAY:.0f} d is shorter than the lead time of nine batches in ten, {lead_time_p90_d:.0f} d.")
+    if end - begin < YEAR:
+        said.append(f"The window of {(end - begin) / DAY:.0f} d is shorter than a year.")
     if starts < 10:
         said.append(f"The window holds {starts:.1f} batch starts, fewer than ten.")
     return said
@@ -145,10 +144,6 @@ def _rows(time_s: Any, batch: Any, step: Any, category: Any, item: Any, amount: 
     for name, column in zip(LEDGER.names or (), (time_s, batch, step, category, item, amount, event), strict=True):
         rows[name] = column
     return rows
-
-
-def _sum(weights: Integers, groups: Integers, count: int) -> Integers:
-    return np.bincount(groups, weights=weights, minlength=count).astype(np.int64)       # exact below 2**53 cents
 
 
 def _visits(events: Rows, book: PriceBook) -> Rows:
@@ -196,7 +191,7 @@ def _disposals(events: Rows, tables: Tables, book: PriceBook) -> Rows:
 
 def _time(book: PriceBook, window: Window) -> Rows:
     """Costs of time: the whole window in one row an item."""
-    years = (window[1] - window[0]) / YEAR_S
+    years = (window[1] - window[0]) / YEAR
     amount = cents(np.array([fixed.per_year for fixed in book.fixed]) * years)
     return _rows(window[0], -1, -1, [fixed.category for fixed in book.fixed], [fixed.item for fixed in book.fixed], amount, -1)
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from foundry.events import Kind
 from foundry.outcomes import ABORTED, BAD, GOOD, NOT_JUDGED, REJECTED, RELEASED, cause_names, ended_in, released
 from foundry.states import MAINTAINED, STATES, WORK, UnitSeconds, total, unit_seconds
+from foundry.tables import DAY, YEAR
 
 if TYPE_CHECKING:
     from foundry.tables import Tables
@@ -22,7 +23,6 @@ Flags = NDArray[np.bool_]
 Sums = dict[str, tuple[float, float]]
 Window = tuple[int, int]
 
-DAY_S, YEAR_S = 86_400, 31_557_600
 LEAD_TIMES = ("lead_time_d", "release_lead_time_d")
 PROBABILITIES = {"p50": 0.5, "p90": 0.9}
 
@@ -85,7 +85,7 @@ def lead_times(batches: Rows, window: Window) -> dict[str, NDArray[np.float64]]:
     """Lead times in days of the batches released in the window (Q4), one value per batch: from the start, and from fill."""
     done = batches[ended_in(batches, window) & released(batches)]
     filled = done[done["fill_s"] >= 0]
-    return {"lead_time_d": (done["end_s"] - done["start_s"]) / DAY_S, "release_lead_time_d": (filled["end_s"] - filled["fill_s"]) / DAY_S}
+    return {"lead_time_d": (done["end_s"] - done["start_s"]) / DAY, "release_lead_time_d": (filled["end_s"] - filled["fill_s"]) / DAY}
 
 
 def to_columns(sums: Sums, currency: str = "USD") -> dict[str, Any]:
@@ -100,7 +100,7 @@ def to_columns(sums: Sums, currency: str = "USD") -> dict[str, Any]:
 
 def _production(batches: Rows, window: Window, demand_per_year: float | None) -> Sums:
     begin, end = window
-    years = (end - begin) / YEAR_S
+    years = (end - begin) / YEAR
     done = ended_in(batches, window) & released(batches)
     doses = float(batches["doses"][done].sum())
     until = np.where(batches["end_s"] < 0, end, batches["end_s"])

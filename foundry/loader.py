@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from foundry.assembly import SET, assemble
 from foundry.checks import check
-from foundry.holds import check_holds
+from foundry.checks.holds import check_holds
 from foundry.scenario import Scenario
 from foundry.schema import schema, write_schemas
 from foundry.wording import below, faults, kinds, meant, mistaken, required, similar
@@ -140,8 +140,10 @@ def _placed(problems: list[Problem], tree: Tree) -> list[Problem]:
     order = {file: i for i, file in enumerate(tree.files)}
     marked = [replace(problem, mark=problem.mark or tree.mark(problem.path, on_key=problem.on_key) or Mark(SET),
                       where=spelled(problem.path, tree.data)) for problem in problems]
-    unique = {(problem.mark, problem.message): problem for problem in reversed(marked)}.values()
-    return sorted(reversed(list(unique)), key=lambda p: (order.get(p.mark.file if p.mark else "", len(order)), p.mark or Mark("")))
+    unique: dict[tuple[Mark | None, str], Problem] = {}
+    for problem in marked:
+        unique.setdefault((problem.mark, problem.message), problem)
+    return sorted(unique.values(), key=lambda p: (order.get(p.mark.file if p.mark else "", len(order)), p.mark or Mark("")))
 
 
 def spelled(path: Path, data: Any) -> str:
@@ -152,7 +154,10 @@ def spelled(path: Path, data: Any) -> str:
     """
     words: list[str] = []
     for i, step in enumerate(path):
-        data = data[step] if isinstance(data, dict) and step in data or isinstance(data, list) and isinstance(step, int) else None
+        if isinstance(data, list) and isinstance(step, int) and step < len(data):
+            data = data[step]
+        else:
+            data = data.get(step) if isinstance(data, dict) else None
         name = data.get("name") if isinstance(data, dict) and isinstance(step, int) else None
         if isinstance(name, str) and i > 1 and path[0] == "recipe" and path[i - 1] == "steps":
             words = ["recipe", "steps"]

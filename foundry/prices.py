@@ -24,7 +24,6 @@ Floats = NDArray[np.float64]
 
 CATEGORIES = ("materials", "vessels", "labour", "overtime", "qc", "facility", "equipment", "utilities", "waste", "overhead", "other")
 PAID_HOURS_PER_YEAR = 1760.0            # of one head; basis of design §2
-FULL_YEAR_H = 8766.0                    # 365.25 d
 
 
 class Fixed(NamedTuple):

@@ -138,13 +138,22 @@ class Distribution(Sourced):
             raise ValueError("normal needs low < high")
         if isinstance(law, Discrete) and (len(law.values) != len(law.weights) or sum(law.weights) <= 0):
             raise ValueError("discrete needs as many weights as values, with a positive sum")
+        if isinstance(law, Beta) and law.low >= law.high:
+            raise ValueError("beta needs low < high")
         if given[0] == "mixture" and sum(c.weight for c in self.mixture or []) <= 0:
             raise ValueError("mixture needs a positive total weight")
         return self
 
     @property
     def kind(self) -> str:
+        """The name of its law, one of ``KINDS``."""
         return next(k for k in KINDS if getattr(self, k) is not None)
+
+    @property
+    def law(self) -> Uniform | Triangular | Normal | Lognormal | Exponential | Beta | Discrete | list[Component]:
+        """The law itself; a list of components for a mixture."""
+        return next(law for law in (self.uniform, self.triangular, self.normal, self.lognormal, self.exponential, self.beta,
+                                    self.discrete, self.mixture) if law is not None)
 
 
 Component.model_rebuild()
@@ -155,27 +164,20 @@ def mean(number: Number) -> float:
     """Arithmetic mean of a number or a distribution, in the unit of its key."""
     if isinstance(number, Quantity):
         return number.value
-    match number.kind:
-        case "uniform":
-            law = number.uniform
+    match number.law:
+        case Uniform() as law:
             return (law.low + law.high) / 2
-        case "triangular":
-            law = number.triangular
+        case Triangular() as law:
             return (law.low + law.mode + law.high) / 3
-        case "normal":
-            return _truncated_normal_mean(number.normal)
-        case "lognormal":
-            return number.lognormal.mean
-        case "exponential":
-            return number.exponential.mean
-        case "beta":
-            law = number.beta
+        case Normal() as law:
+            return _truncated_normal_mean(law)
+        case Lognormal() | Exponential() as law:
+            return law.mean
+        case Beta() as law:
             return law.low + (law.high - law.low) * law.a / (law.a + law.b)
-        case "discrete":
-            law = number.discrete
+        case Discrete() as law:
             return math.fsum(v * w for v, w in zip(law.values, law.weights, strict=True)) / math.fsum(law.weights)
-        case _:
-            parts = number.mixture
+        case parts:
             return math.fsum(c.weight * mean(c.of) for c in parts) / math.fsum(c.weight for c in parts)
 
 
@@ -191,4 +193,7 @@ def _truncated_normal_mean(law: Normal) -> float:
 
     a = -math.inf if law.low is None else (law.low - law.mean) / law.sd
     b = math.inf if law.high is None else (law.high - law.mean) / law.sd
-    return law.mean + law.sd * (pdf(a) - pdf(b)) / (cdf(b) - cdf(a))
+    mass = cdf(b) - cdf(a) if a < 0 else cdf(-a) - cdf(-b)       # in the smaller tail, for its digits
+    if mass <= 0:
+        raise ValueError("normal has no mass between low and high")
+    return law.mean + law.sd * (pdf(a) - pdf(b)) / mass

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foundry.economics import costs, ledger, ledger_totals
-from foundry.engine.floor import Overrun
+from foundry.engine.lines import Overrun
 from foundry.engine.readable import Run
 from foundry.engine.readable import run as run_engine
 from foundry.engine.rules import attribute
@@ -29,6 +29,10 @@ from foundry.trajectories import courses
 
 Rows = NDArray[Any]                                        # a structured array
 Columns = dict[str, Any]
+
+
+class Refused(ValueError):
+    """What was asked for cannot be done; the message says why."""
 
 
 class CannotFinish(RuntimeError):
@@ -75,10 +79,14 @@ class Replication:
 
 
 def prepare(scenario: Scenario, name: str | None = None) -> Case:
-    """Tables and price book of a checked scenario. Raises ValueError for a material without a price."""
+    """Tables and price book of a checked scenario. Raises Refused for one whose money does not add up (a material without a price)."""
     tables = tabulate(scenario)
     demand = None if scenario.demand is None else scenario.demand.doses_per_year
-    return Case(name or scenario.name, tables, price_book(scenario, tables), scenario.currency, demand)
+    try:
+        book = price_book(scenario, tables)
+    except ValueError as error:
+        raise Refused(f"{scenario.name}: {error}") from error
+    return Case(name or scenario.name, tables, book, scenario.currency, demand)
 
 
 def replicate(case: Case, seed: int, number: int, *, keep: bool = False) -> Replication:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foundry.events import Kind
+from foundry.tables import DAY
 
 if TYPE_CHECKING:
     from foundry.tables import Tables
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 Rows = NDArray[Any]                                         # a structured array
 Columns = dict[str, Any]
 
-DAY_S = 86_400
 TOKENS = 1 << 24                                            # more than the tokens of a batch
 
 
@@ -24,7 +24,7 @@ def series(events: Rows, batches: Rows, window: tuple[int, int]) -> Columns:
 
     Columns series, subject (empty), day (1 is the end of the first day), value, unit. ``window`` = (W, H) in seconds.
     """
-    ends = np.arange(1, window[1] // DAY_S + 1) * DAY_S
+    ends = np.arange(1, window[1] // DAY + 1) * DAY
     line = events[(events["kind"] == Kind.QUEUED) & (events["reason"] == 0) & (events["step"] >= 0)]
     left = np.sort(batches["end_s"][batches["end_s"] >= 0])
     order = np.argsort(batches["end_s"], kind="stable")
@@ -36,7 +36,7 @@ def series(events: Rows, batches: Rows, window: tuple[int, int]) -> Columns:
     }
     return {
         "series": np.repeat(np.array(list(values), dtype=object), ends.size), "subject": np.full(len(values) * ends.size, "", dtype=object),
-        "day": np.tile(ends // DAY_S, len(values)), "value": np.concatenate([value for value, _ in values.values()]).astype(np.float64),
+        "day": np.tile(ends // DAY, len(values)), "value": np.concatenate([value for value, _ in values.values()]).astype(np.float64),
         "unit": np.repeat(np.array([unit for _, unit in values.values()], dtype=object), ends.size)}
 
 

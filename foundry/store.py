@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MANIFEST, SUMMARY, PARAMETERS = "manifest.json", "summary.json", "scenario.resolved.yaml"
+SCENARIOS = "scenarios"                                    # folder of the resolved scenarios, one file each
 RESULTS = Path("results")                                  # where a run without -o goes
 
 
@@ -132,10 +133,10 @@ def read_table(folder: Path, name: str) -> pd.DataFrame:
 def as_yaml(value: Any, depth: int = 0) -> str:
     """Block style down to mappings of plain values, which take one line each.
 
-    >>> print(as_yaml({"plant": [{"path": "pools.robot.count", "value": 2, "range": None}, {"path": "µ", "value": 1e-05}], "none": []}), end="")
+    >>> print(as_yaml({"plant": [{"path": "pools.robot.count", "value": 2, "range": None}, {"path": "µ"}], "none": []}), end="")
     plant:
       - {path: pools.robot.count, value: 2, range: null}
-      - {path: "µ", value: 1e-05}
+      - {path: "µ"}
     none: []
     """
     pad = "  " * depth

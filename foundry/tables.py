@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from foundry.calendars import openings
 from foundry.quantities import Distribution, Number, Quantity, mean
-from foundry.scenario import Job, LabAssay, Lab, Pool, Repair, Scenario
-from foundry.streams import LawTable, address, draw
+from foundry.scenario import Job, Lab, LabAssay, Pool, Repair, Scenario
+from foundry.streams import LawTable, address, quantile
 from processes.cells import ATTRIBUTES, CAUSES, EFFECTS
 from processes.operations import OPERATIONS
-from processes.recipe import Need, OnDown, Reading, Sample, Step, Within
+from processes.recipe import Hazard, Need, OnDown, Reading, Sample, Step, Within
 
 DAY, YEAR = 86_400, 31_557_600
 FIT, OVERTIME, PAUSE = range(3)
@@ -30,12 +29,15 @@ END, STOP, GIVE_UP, GO_ON = -1, -2, -3, -4        # codes that stand beside step
 DRIVERS = ("vials", "vessels", "volume_l", "cells_1e9", "members", "deviations_minor", "deviations_major")
 DEVIATIONS = (None, "minor", "major")
 NEVER = 1 << 62
+SHARED_ONLY, RESERVE_ALL = 1, 2
+FIRST_DEVIATION = DRIVERS.index("deviations_minor")
 
 REASONS = ("", "join", "aside", "cap", "pause", "retry", "deviation:minor", "deviation:major", "window", "<LOD", "invalid",
            "released", "finished", "joined", "cancelled", "superseded", "stop_batch", "retest")
 
 
-class NeedRow(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class NeedRow:
     """``count`` units of the first pool in ``pools`` that is open and has them; back after ``for_s`` (-1: at the end)."""
 
     pools: tuple[int, ...]
@@ -44,8 +46,10 @@ class NeedRow(NamedTuple):
     people: bool
 
 
-class HoldRow(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class HoldRow:
     name: str
+    index: int
     pool: int
     count: int
     procedure: int
@@ -53,7 +57,8 @@ class HoldRow(NamedTuple):
     on_down: tuple[float, ...]          # cumulative chances of OUTCOMES
 
 
-class BandRow(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class BandRow:
     low: float
     high: float
     go: int
@@ -61,7 +66,8 @@ class BandRow(NamedTuple):
     reason: int
 
 
-class BranchRow(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class BranchRow:
     """A side token of a step. For a sample ``assay`` is its row and ``low``/``high`` the limit that asks for a retest."""
 
     name: str
@@ -78,7 +84,8 @@ class BranchRow(NamedTuple):
     reason: int
 
 
-class StepRow(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class StepRow:
     name: str
     index: int
     main: bool
@@ -86,7 +93,7 @@ class StepRow(NamedTuple):
     priority: int
     needs: tuple[NeedRow, ...]
     holds: tuple[int, ...]              # hold rows of its procedure
-    reserve: bool
+    reserve: int                        # 0 none, SHARED_ONLY needs of more than one unit, RESERVE_ALL
     shift: int
     planned_s: int
     on_down: tuple[float, ...]
@@ -120,7 +127,8 @@ class StepRow(NamedTuple):
     read_keys: tuple[int, int, int]     # error, false result, invalid run
 
 
-class JobRow(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class JobRow:
     name: str
     kind: int                           # events.Kind of the unit's state
     law: int
@@ -134,7 +142,8 @@ class JobRow(NamedTuple):
     stagger_s: int
 
 
-class PoolRow(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class PoolRow:
     name: str
     index: int
     count: int
@@ -150,7 +159,8 @@ class PoolRow(NamedTuple):
     maintenance: tuple[JobRow, ...]
 
 
-class AssayRow(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class AssayRow:
     name: str
     attribute: int
     kind: int
@@ -164,7 +174,8 @@ class AssayRow(NamedTuple):
     fails_low: int
 
 
-class LimitRow(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class LimitRow:
     assay: int
     branch: int                         # -1: read at the line
     low: float
@@ -172,13 +183,15 @@ class LimitRow(NamedTuple):
     sampled_at: int                     # main step
 
 
-class PanelRow(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class PanelRow:
     name: str
     market: str
     limits: tuple[LimitRow, ...]
 
 
-class EffectRow(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class EffectRow:
     field: int
     law: int
     key: int
@@ -380,13 +393,13 @@ class _Tabulation:
         return tuple(sorted(rows, key=lambda r: r.for_s if r.for_s >= 0 else NEVER))
 
     def _holds(self) -> tuple[HoldRow, ...]:
-        rows = []
+        rows: list[HoldRow] = []
         for p, procedure in enumerate(self.scenario.recipe.unit_procedures):
             own = [i for i, r in enumerate(self.rows) if r[2] == p]
             for name, hold in procedure.hold.items():
                 last = own[-1] if hold.until is None else self._last_number(hold.until, own[0])
                 keep = tuple(i in own or (hold.until is not None and own[0] <= i <= last) for i in range(len(self.rows)))
-                rows.append(HoldRow(name, self.pools[hold.pool], hold.count, p, keep, chances(hold.on_down, self.off)))
+                rows.append(HoldRow(name, len(rows), self.pools[hold.pool], hold.count, p, keep, chances(hold.on_down, self.off)))
         return tuple(rows)
 
     def _assay(self, name: str, a: LabAssay) -> AssayRow:
@@ -419,13 +432,14 @@ class _Tabulation:
         return max((i for i, (_, s, _, b) in enumerate(self.rows) if b is None and (assay in s.samples or s.look == assay)), default=-1)
 
     def _hourly(self) -> tuple[float, ...]:
-        hazards = self.scenario.recipe.hazards
+        hazards: dict[str, Hazard] = dict(self.scenario.recipe.hazards.items())
         return tuple(hazards[c].per_h.value if c in hazards else 0.0 for c in CAUSES)
 
     def _step_hazards(self, name: str, step: Step) -> tuple[float, ...]:
+        hazards: dict[str, Hazard] = dict(self.scenario.recipe.hazards.items())
         total = []
         for cause in CAUSES:
-            h = self.scenario.recipe.hazards.get(cause)
+            h = hazards.get(cause)
             total.append(0.0 if h is None else math.fsum((
                 step.openings * h.per_opening.value, step.connections * h.per_connection.value, h.per_step.value,
                 h.per_passage.value if OPERATIONS[step.operation].passage else 0.0,
@@ -441,9 +455,10 @@ class _Tabulation:
         law, constant = self._duration(step)
         operation = OPERATIONS[step.operation]
         many = any(n.count > 1 for n in needs) or any(self.holds[h].count > 1 for h in holds)
+        reserve = (SHARED_ONLY if many else 0) if step.reserve is None else RESERVE_ALL if step.reserve else 0
         return StepRow(
             name=name, index=i, main=branch is None, procedure=procedure, priority=step.priority, needs=needs, holds=holds,
-            reserve=many if step.reserve is None else step.reserve, shift=SHIFTS.index(step.shift), planned_s=self._planned(step, law),
+            reserve=reserve, shift=SHIFTS.index(step.shift), planned_s=self._planned(step, law),
             on_down=chances(step.on_down, self.off), duration_law=law, duration_s=constant,
             per=-1 if step.per is None else DRIVERS.index(step.per),
             base_s=mean(step.duration_h) * 3600, per_s=0.0 if step.per_h is None else step.per_h.value * 3600,
@@ -485,7 +500,7 @@ class _Tabulation:
     def _quantile_s(self, law: int) -> int:
         """90 % quantile of a duration law in seconds; its mean with spread off (C3)."""
         laws, grid = self.laws.arrays()
-        return math.floor(draw(laws, grid, law, 0.9) + 0.5)
+        return math.floor(quantile(laws, grid, law, 0.9) + 0.5)
 
     def _next(self, i: int) -> int:
         _, step, _, branch = self.rows[i]
@@ -507,8 +522,9 @@ class _Tabulation:
             low, high = within(step.pass_if)
             return (BandRow(low, high, END, 0, self._ending(cause)),
                     BandRow(-math.inf, math.inf, self._go(step.on_fail, i), 0, self._ending(cause)))
-        return tuple(BandRow(*bounds(b.at_least, b.at_most), self._go(b.go, i), DEVIATIONS.index(b.deviation),
-                             self._ending(b.reason or cause)) for b in step.bands or [])
+        rows = [BandRow(*bounds(b.at_least, b.at_most), self._go(b.go, i), DEVIATIONS.index(b.deviation), self._ending(b.reason or cause))
+                for b in step.bands or []]
+        return (*rows, BandRow(-math.inf, math.inf, STOP, 0, self._ending(cause))) if rows else ()
 
     def _go(self, go: str, i: int) -> int:
         """END stands for `next` here; the engine follows the step's own `next`."""
@@ -546,7 +562,7 @@ class _Tabulation:
 
     def _driver(self, step: Step) -> int:
         drivers = {step.per, *(m.per for m in step.materials.values())} - {None}
-        return DRIVERS.index(min(drivers, key=DRIVERS.index)) if drivers else -1  # type: ignore[type-var]
+        return DRIVERS.index(min(drivers, key=DRIVERS.index)) if drivers else -1
 
     def _parameters(self, step: Step, draws: str) -> tuple[tuple[int, int, int], ...]:
         operation = OPERATIONS[step.operation]
@@ -618,7 +634,7 @@ def chances(rule: OnDown, off: bool) -> tuple[float, ...]:
     """Cumulative chances of wait, redo, lose, abort."""
     weights = {rule: 1.0} if isinstance(rule, str) else rule
     total = math.fsum(weights.values())
-    return tuple(math.fsum(weights.get(o, 0.0) for o in OUTCOMES[: k + 1]) / total for k in range(4))  # type: ignore[call-overload, misc]
+    return tuple(math.fsum(weights.get(o, 0.0) for o in OUTCOMES[: k + 1]) / total for k in range(4))  # type: ignore[call-overload]
 
 
 def bounds(low: float | None, high: float | None) -> tuple[float, float]:

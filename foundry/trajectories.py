@@ -48,12 +48,18 @@ def courses(records: Rows, batches: Rows, window: tuple[int, int], attribute: At
     return course
 
 
+def viable_cells(records: Rows) -> Floats:
+    """Living cells of each record, whatever their kind."""
+    living: Floats = records["pluripotent"] + records["progenitor"] + records["target"] + records["off_target"]
+    return living
+
+
 def _states(records: Rows, attribute: Attribute) -> Floats:
     """The quantities of each record [quantity, record]; NaN before there are cells."""
     latent = np.ascontiguousarray(structured_to_unstructured(records[list(FIELDS)], dtype=np.float64))
     codes = [ATTRIBUTES[name].code for name in QUANTITIES]
     states = np.array([[attribute(code, row, float(now)) for row, now in zip(latent, records["time_s"], strict=True)] for code in codes])
-    states[:, states[0] <= 0] = np.nan
+    states[:, viable_cells(records) <= 0] = np.nan
     return states
 
 

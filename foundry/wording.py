@@ -16,8 +16,9 @@ MAX_FAULTS = 200
 NOT_BUILT = ("gather", "changeover_h", "campaigns", "when_full", "due", "stock")
 UNITS = {"s": "seconds", "min": "minutes", "h": "hours", "d": "days", "y": "years", "year": "years", "usd": "money", "ml": "millilitres",
          "l": "litres", "cm2": "cm²", "m2": "m²", "cells": "cells", "fraction": "fractions from 0 to 1"}
-_OTHER_UNITS = frozenset("sec second seconds mins minute minutes hr hrs hour hours day days week weeks month months yr yrs years "
-                         "eur cny rmb litre litres pct percent per k million ul".split())
+_OTHER_UNITS = frozenset((
+    "sec", "second", "seconds", "mins", "minute", "minutes", "hr", "hrs", "hour", "hours", "day", "days", "week", "weeks", "month",
+    "months", "yr", "yrs", "years", "eur", "cny", "rmb", "litre", "litres", "pct", "percent", "per", "k", "million", "ul"))
 _BOOLEANS = {"yes": "true", "on": "true", "y": "true", "1": "true", "no": "false", "off": "false", "n": "false", "0": "false"}
 
 

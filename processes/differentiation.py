@@ -10,6 +10,7 @@ import math
 
 from numba import njit
 
+LEAST_FRACTION = 1e-9               # stands for 0 (and 1 − this for 1) where a fraction is divided by or its logarithm taken
 TOLERATED_SPONTANEOUS = 0.03        # A: up to this fraction of spontaneously differentiated cells commitment is unharmed
 SPONTANEOUS_COST = 10.0             # A (0-30): commitment logit lost per unit fraction beyond it; 0.10 lowers 0.955 to 0.913
 
@@ -24,7 +25,8 @@ def committed_fraction(commitment_fraction: float, commitment_logit: float, spon
     >>> round(committed_fraction(0.955, 0.0, 0.02), 6), round(committed_fraction(0.955, 0.0, 0.10), 4)
     (0.955, 0.9133)
     """
-    odds = commitment_fraction / (1.0 - commitment_fraction)
+    fraction = min(max(commitment_fraction, LEAST_FRACTION), 1.0 - LEAST_FRACTION)
+    odds = fraction / (1.0 - fraction)
     shift = commitment_logit - SPONTANEOUS_COST * max(spontaneous - TOLERATED_SPONTANEOUS, 0.0)
     odds *= math.exp(min(max(shift, -50.0), 50.0))
     return odds / (1.0 + odds)
@@ -108,8 +110,9 @@ def selection_loss_per_d(
     others = progenitor + off_target
     if others <= 0.0:
         return 0.0
-    left = target * target_recovery_fraction * (1.0 - purity_fraction) / purity_fraction - pluripotent * pluripotent_survival_fraction
-    share = min(max(left / others, off_target_survival_floor_fraction), 1.0)
+    impurity = (1.0 - purity_fraction) / max(purity_fraction, LEAST_FRACTION)
+    left = target * target_recovery_fraction * impurity - pluripotent * pluripotent_survival_fraction
+    share = min(max(left / others, off_target_survival_floor_fraction, LEAST_FRACTION), 1.0)
     return -math.log(share) * 24.0 / selected_after_h
 
 

@@ -47,12 +47,13 @@ def net_growth(
 def crowding(density: float, capacity: float, overgrowth_ratio: float, overgrowth_per_d: float) -> float:
     """Rate at which pluripotent cells lose pluripotency in an overgrown culture. [1/d]
 
-    r max(0, (N/K − c) / (1 − c)); 0 up to the ratio c, r at capacity. K_2d: pass before N/K = 0.6 to hold pluripotency; r is A.
+    r min(1, max(0, (N/K − c) / (1 − c))): 0 up to the ratio c, r from capacity on.
+    K_2d: pass before N/K = 0.6 to hold pluripotency; r is A.
 
     >>> round(crowding(3.2e5, 4e5, 0.6, 0.2), 6)
     0.1
     """
-    return overgrowth_per_d * max(density / capacity - overgrowth_ratio, 0.0) / (1.0 - overgrowth_ratio)
+    return overgrowth_per_d * min(max(density / capacity - overgrowth_ratio, 0.0) / (1.0 - overgrowth_ratio), 1.0)
 
 
 @njit(cache=True)

@@ -53,7 +53,7 @@ def thaw(
     [2000000, 0, 0, 0, 352941, 0, 350, 70, 2, 1, 0]
     """
     cells = bank_vials * cells_per_bank_vial * attach_fraction
-    dead = cells * (1.0 - viability_fraction) / viability_fraction
+    dead = cells * (1.0 - viability_fraction) / max(viability_fraction, 1e-9)
     return (cells, 0.0, 0.0, 0.0, dead, spontaneous_fraction, new_size, new_size * medium_ml_per_size, new_vessels, passages + 1.0, now_s)
 
 
@@ -81,7 +81,7 @@ def passage(
 
 @njit(cache=True)
 def feed(dead: float, now_s: float, dead_removed_fraction: float) -> tuple[float, float]:
-    """Fresh medium: the dead that leave with the old one, and the time fed.
+    """Fresh medium: the dead that are left when ``dead_removed_fraction`` (A) leave with the old one, and the time fed.
 
     >>> [round(x, 6) for x in feed(1e6, 7200.0, 0.9)]
     [100000.0, 7200.0]

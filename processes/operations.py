@@ -131,7 +131,7 @@ def _growth(unit: str, kernel: str, mu: float, capacity: float, theta: float, kd
 
 
 PLANAR = _growth("cm2", "kernels.expansion.planar", 0.756, 4.0e5, 1.5, 0.03, 30.0)
-SUSPENSION = _growth("ml", "kernels.expansion.str_perfused", 0.665, 1.2e7, 2.0, 0.05, 36.0)    # a bag of medium lasts 24 h, then 12 h without
+SUSPENSION = _growth("ml", "kernels.expansion.str_perfused", 0.665, 1.2e7, 2.0, 0.05, 36.0)    # a bag lasts 24 h, then 12 h without
 
 
 def _differentiation(unit: str, capacity: float) -> dict[str, Parameter]:
@@ -140,22 +140,22 @@ def _differentiation(unit: str, capacity: float) -> dict[str, Parameter]:
              "mu_target": 0.05, "kd_target": 0.03, "mu_off_target": 0.10, "kd_off_target": 0.03}
     return {
         **_losses(0.0, 0.0), **_starvation(72.0),
-        "kc_per_d": Parameter("1/d", 0.0, 20.0, REQUIRED, "commitment of pluripotent cells in this stage", kernel),
-        "ks_per_d": Parameter("1/d", 0.0, 20.0, REQUIRED, "specification of progenitors in this stage", kernel),
+        "kc_per_d": Parameter("1/d", 0.0, 10.0, REQUIRED, "commitment of pluripotent cells in this stage", kernel),
+        "ks_per_d": Parameter("1/d", 0.0, 10.0, REQUIRED, "specification of progenitors in this stage", kernel),
         f"capacity_cells_per_{unit}": Parameter(f"cells/{unit}", 1.0, 1e9, capacity, "carrying capacity K", kernel),
-        **{f"{name}_per_d": Parameter("1/d", 0.0, 10.0, value, f"{'growth' if name[:2] == 'mu' else 'death'} rate", kernel)
+        **{f"{name}_per_d": Parameter("1/d", 0.0, 5.0, value, f"{'growth' if name[:2] == 'mu' else 'death'} rate", kernel)
            for name, value in rates.items()},
-        "commitment_fraction": Parameter("fraction", 0.001, 0.999, 0.955, "share f of specified cells that becomes target", kernel),
+        "commitment_fraction": _fraction(0.955, "share f of specified cells that becomes target", kernel),
     }
 
 
 SELECTION = {
     **_losses(102.0, 0.015), **_starvation(72.0),
     "selected_after_h": Parameter("h", 1.0, 1000.0, 96.0, "time of lactate to which the next four refer", "basis of design §0"),
-    "target_recovery_fraction": Parameter("fraction", 1e-6, 1.0, 0.80, "target cells left", "cm_lac_rec"),
-    "purity_fraction": Parameter("fraction", 1e-3, 1.0, 0.97, "purity reached", "cm_lac_pur"),
-    "pluripotent_survival_fraction": Parameter("fraction", 1e-12, 1.0, 1e-3, "pluripotent cells left (1e-4 to 1e-2)"),
-    "off_target_survival_floor_fraction": Parameter("fraction", 1e-6, 1.0, 0.1, "least share of other cells left (0.02-0.3)"),
+    "target_recovery_fraction": _fraction(0.80, "target cells left", "cm_lac_rec"),
+    "purity_fraction": _fraction(0.97, "purity reached", "cm_lac_pur"),
+    "pluripotent_survival_fraction": _fraction(1e-3, "pluripotent cells left (1e-4 to 1e-2)"),
+    "off_target_survival_floor_fraction": _fraction(0.1, "least share of other cells left (0.02-0.3)"),
 }
 
 _DEAD_OUT = {"dead_removed_fraction": _fraction(0.9, "dead cells that leave with the medium or the wash (0.5-1)")}
@@ -171,7 +171,7 @@ def _bank(cells: float, reference: str) -> dict[str, Parameter]:
         "bank_vials": Parameter("vials", 1.0, 1e4, REQUIRED, "vials thawed"),
         "cells_per_bank_vial": Parameter("cells", 1.0, 1e12, cells, "cells per vial of the bank", reference),
         "attach_fraction": _fraction(0.5, "viable cells present at 24 h per cell thawed", "thaw_attach"),
-        "viability_fraction": Parameter("fraction", 1e-3, 1.0, 0.85, "viability of the thawed suspension", "thaw_viab"),
+        "viability_fraction": _fraction(0.85, "viability of the thawed suspension", "thaw_viab"),
     }
 
 

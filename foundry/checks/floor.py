@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterator, Mapping
 
-from foundry.calendars import WEEKDAYS
 from foundry.checks.names import Names, missing
-from foundry.parameters import Number, numbers
-from foundry.quantities import Distribution, Quantity
-from foundry.scenario import Calendar, Pool
+from foundry.parameters import numbers
+from foundry.quantities import Distribution, Number, Quantity
+from foundry.scenario import Calendar, Job, Pool, Repair
 from foundry.yamlio import Path, Problem
 
 
@@ -24,7 +22,6 @@ def check_floor(names: Names) -> Iterator[Problem]:
             yield from _role(names, name, members, (home, "roles", name))
         for name, calendar in place.calendars.items():
             yield from _calendar(calendar, (home, "calendars", name))
-            yield from opens(names, name, (home, "calendars", name))
     if lab is not None:
         tables: list[tuple[str, Mapping[str, object], Mapping[str, object]]] = [
             ("pools", scenario.plant.pools, lab.pools), ("roles", scenario.plant.roles, lab.roles),
@@ -45,33 +42,21 @@ def check_laws(names: Names) -> Iterator[Problem]:
             yield Problem(path, wrong)
 
 
-def opens(names: Names, calendar: str, path: Path) -> Iterator[Problem]:
-    """A calendar opens at least once in the run."""
-    model, scenario = names.calendars[calendar], names.scenario
-    days = int(scenario.horizon_d or 3660) + 1
-    closed = set(model.closed)
-    for day in range(min(days, len(closed) + 8)):
-        date = scenario.start_date + dt.timedelta(days=day)
-        if WEEKDAYS[date.weekday()] in model.days and date not in closed:
-            return
-    if len(closed) + 8 >= days or set(model.days) != set(WEEKDAYS):
-        yield Problem(path, "never opens in this run: look at days, closed dates and the horizon")
-
-
 def _pool(names: Names, pool: Pool, name: str, path: Path) -> Iterator[Problem]:
     yield from names.calendar(pool.calendar, (*path, "calendar"))
     for crew, shift in pool.shifts.items():
         yield from names.calendar(shift.calendar, (*path, "shifts", crew, "calendar"))
         if f"{name}.{crew}" in {**names.scenario.plant.pools, **(names.scenario.lab.pools if names.scenario.lab else {})}:
             yield Problem((*path, "shifts", crew), f"the crew is the pool `{name}.{crew}`, and there is a pool of that name", on_key=True)
-    jobs = [(("repair",), pool.repair), (("cleaning",), pool.cleaning), *((("maintenance", i), job) for i, job in enumerate(pool.maintenance))]
-    for where, job in jobs:
+    care: list[tuple[Path, Job | Repair | None]] = [(("repair",), pool.repair), (("cleaning",), pool.cleaning)]
+    for where, job in [*care, *((("maintenance", i), job) for i, job in enumerate(pool.maintenance))]:
         if job is None:
             continue
         yield from names.needs(job.needs, (*path, *where, "needs"))
         for role in job.needs:
             if name in names.roles.get(role, []):
-                yield Problem((*path, *where, "needs", role), f"this is a job of a unit of `{name}` itself; it cannot need another one", on_key=True)
+                wrong = f"this is a job of a unit of `{name}` itself; it cannot need another one"
+                yield Problem((*path, *where, "needs", role), wrong, on_key=True)
     titles = [job.name for job in pool.maintenance]
     for i, title in enumerate(titles):
         if title in titles[:i]:
@@ -111,7 +96,7 @@ def _law(number: Number) -> str:
         return "" if number.beta.low < number.beta.high else "beta needs low < high"
     if number.mixture is not None:
         return next((wrong for part in number.mixture if (wrong := _law(part.of))), "")
-    from foundry.streams import LawTable       # brings numba
+    from foundry.streams import LawTable  # brings numba
 
     try:
         LawTable().add(number)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 
+from foundry.calendars import WEEKDAYS
 from foundry.checks.routes import Line, Routes
 from foundry.scenario import Calendar, LabAssay, Pool, Scenario
 from foundry.wording import similar
@@ -16,7 +17,7 @@ class Names:
     """What can be named in a scenario, crews as pools of their own (C1)."""
 
     def __init__(self, scenario: Scenario) -> None:
-        from foundry.tables import expand_crews, roles_of      # brings numba
+        from foundry.tables import expand_crews, roles_of  # brings numba
 
         lab = scenario.lab
         self.scenario = scenario
@@ -49,8 +50,20 @@ class Names:
                 yield Problem((*path, role), f"asks for {need.count} units at once, but no pool of `{role}` has more than {most}")
 
     def calendar(self, name: str | None, path: Path) -> Iterator[Problem]:
-        if name is not None and name not in self.calendars:
+        """A calendar that is used exists, and opens at least once in the run."""
+        if name is None:
+            return
+        if name not in self.calendars:
             yield Problem(path, missing("calendar", name, self.calendars))
+        elif not self._opens(self.calendars[name]):
+            yield Problem(path, f"the calendar `{name}` never opens in this run: look at its days, closed dates and the horizon")
+
+    def _opens(self, calendar: Calendar) -> bool:
+        days = int(self.scenario.horizon_d or 36_600) + 1
+        closed = {date.toordinal() for date in calendar.closed}
+        first = self.scenario.start_date.toordinal()
+        week = {WEEKDAYS.index(day) for day in calendar.days}
+        return any((day - 1) % 7 in week and day not in closed for day in range(first, first + min(days, 7 * len(closed) + 8)))
 
 
 def missing(what: str, name: str, known: Mapping[str, object] | list[str]) -> str:

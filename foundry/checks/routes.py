@@ -43,6 +43,7 @@ class Routes:
         self.scenario = scenario
         self.places = list(_places(scenario))
         self.names: dict[Line, dict[str, int]] = {}
+        self._after: dict[int, set[int]] = {}
         for i, place in enumerate(self.places):
             for name in row_names(place.step):
                 self.names.setdefault(place.line, {}).setdefault(name, i)
@@ -61,7 +62,9 @@ class Routes:
 
     def after(self, i: int) -> set[int]:
         """Every step that may come some time after this one (itself in a loop), without `END`."""
-        return self._reached(self.follow[i])
+        if i not in self._after:
+            self._after[i] = self._reached(self.follow[i])
+        return self._after[i]
 
     def first(self, line: Line) -> int:
         return next(i for i, place in enumerate(self.places) if place.line == line)

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from foundry.engine.floor import Worker
-    from foundry.engine.readable import Engine, Token
+    from foundry.engine.lines import Worker
+    from foundry.engine.readable import Engine
+    from foundry.engine.tokens import Token
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ def overdue(engine: Engine) -> list[Token]:
     """Tokens that have waited for `starvation_d` or longer, in order of batch and token."""
     limit = engine.env.now - engine.tables.starvation_s
     return [token for _, token in sorted(engine.tokens.items())
-            if (token.line is not None or token.ready is not None) and token.aside_since <= limit]
+            if (token.line is not None or token.ready is not None) and token.since_s <= limit]
 
 
 def find_deadlock(engine: Engine) -> Deadlock | None:

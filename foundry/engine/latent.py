@@ -16,10 +16,10 @@ from processes.operations import FROZEN
 from qc.measurement import measure
 
 if TYPE_CHECKING:
-    from foundry.engine.readable import Engine, Token
+    from foundry.engine.journeys import Journeys
+    from foundry.engine.tokens import Token
 
 Vector = npt.NDArray[np.float64]
-CELLS = slice(0, 5)                         # pluripotent … dead
 DRIVER_CODES = tuple(ATTRIBUTES[name].code for name in ("vials", "vessels", "volume_l", "cells_1e9"))
 NO_PARAMETERS = np.zeros(CULTURE)
 
@@ -27,16 +27,15 @@ NO_PARAMETERS = np.zeros(CULTURE)
 class Latent:
     """True state of a token: the record, and the parameters of the environment it is in."""
 
-    __slots__ = ("culture", "deviations", "exposed_s", "out", "record")
+    __slots__ = ("culture", "exposed_s", "out", "record")
 
     def __init__(self, record: Vector, culture: Vector, now: int) -> None:
         self.record, self.culture = record, culture
         self.out = record.copy()
-        self.deviations = [0, 0]            # minor, major
         self.exposed_s = now                # hazards per hour are counted up to here
 
     @classmethod
-    def of_batch(cls, engine: Engine, batch: int) -> Latent:
+    def of_batch(cls, engine: Journeys, batch: int) -> Latent:
         """A new batch: donor and line effects, and the threshold of each rare cause (K3), without a step in the address."""
         tables = engine.tables
         record = new_record(float(engine.env.now))
@@ -52,7 +51,7 @@ class Latent:
         rules.peek(self.record, self.culture, float(now), self.out)
         return self.out
 
-    def begin(self, engine: Engine, token: Token) -> None:
+    def begin(self, engine: Journeys, token: Token) -> None:
         """The environment of a step without a jump begins at its start (K1)."""
         step, now = token.step, float(engine.env.now)
         assert step is not None
@@ -60,7 +59,7 @@ class Latent:
         rules.keep(self.record, self.out, now)
         rules.begin(self.record, self.culture, step.rate, self._parameters(engine, token), now)
 
-    def end_of_visit(self, engine: Engine, token: Token) -> None:
+    def end_of_visit(self, engine: Journeys, token: Token) -> None:
         """Record up to date, exposure to rare causes, then the jump and the environment that begins with it (K1, K3)."""
         step, now = token.step, float(engine.env.now)
         assert step is not None
@@ -76,7 +75,7 @@ class Latent:
         if step.rate:
             rules.begin(self.record, self.culture, step.rate, parameters, now)
 
-    def _expose(self, engine: Engine, step: StepRow) -> bool:
+    def _expose(self, engine: Journeys, step: StepRow) -> bool:
         """Add this visit's hazards; True when a cause with an effect at once strikes, which changes ``out``."""
         hours = (engine.env.now - self.exposed_s) / 3600.0
         self.exposed_s = engine.env.now
@@ -85,7 +84,7 @@ class Latent:
         self.record[THRESHOLD_CONTAMINATION - 1:] = self.out[THRESHOLD_CONTAMINATION - 1:]
         return bool(struck)
 
-    def _parameters(self, engine: Engine, token: Token) -> Vector:
+    def _parameters(self, engine: Journeys, token: Token) -> Vector:
         step = token.step
         assert step is not None
         if not step.parameters:
@@ -104,9 +103,7 @@ class Latent:
         fresh = self.now(now).copy()
         if row.cells > 0:
             rules.keep(self.record, self.out, float(now))
-            living = float(self.record[CELLS].sum())
-            if living > 0:
-                self.record[CELLS] *= max(0.0, 1.0 - row.cells / living)
+            rules.take(self.record, row.cells)
         if row.assay < 0:
             fresh = self.record.copy()
         copy = Latent(fresh, self.culture.copy(), now)
@@ -117,8 +114,6 @@ class Latent:
 
     def driver(self, code: int, now: int) -> float:
         """Amount of a step's driver (T4)."""
-        if code >= len(DRIVER_CODES):
-            return 0.0 if code == len(DRIVER_CODES) else float(self.deviations[code - len(DRIVER_CODES) - 1])
         return float(rules.attribute(DRIVER_CODES[code], self.now(now), float(now)))
 
     def doses(self, tables: Tables) -> int:
@@ -126,11 +121,11 @@ class Latent:
         return max(0, int(self.record[VIALS]) - tables.qc_vials) // tables.vials_per_dose
 
     @staticmethod
-    def read(engine: Engine, token: Token, step: StepRow) -> tuple[float, int]:
-        """What an assay reports of a token now, and its mark: 0 plain, 1 below LOD, 2 invalid (K4)."""
+    def read(engine: Journeys, token: Token, step: StepRow, again: int = 0) -> tuple[float, int]:
+        """What an assay reports of a token now, and its mark (K4). ``again`` counts repeats at the line."""
         assay, now = engine.tables.assays[step.look], engine.env.now
         true = 0.0 if token.latent is None else float(rules.attribute(assay.attribute, token.latent.now(now), float(now)))
-        who: tuple[Any, ...] = (token.batch, token.path, token.attempt)
+        who: tuple[Any, ...] = (token.batch, token.path, token.attempt + (again << 16))
         z = normal_quantile(engine.uniform(step.read_keys[0], *who)) if assay.cv > 0 or assay.sd > 0 else 0.0
         u_false = engine.uniform(step.read_keys[1], *who) if assay.false_positive > 0 else 1.0
         u_invalid = engine.uniform(step.read_keys[2], *who) if assay.invalid_rate > 0 else 1.0

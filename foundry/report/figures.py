@@ -10,6 +10,17 @@ from foundry.report.figures_pairs import paired_differences
 from foundry.report.figures_quality import failure_causes, qc_turnaround
 
 __all__ = [
-    "Chart", "Table", "View", "busy_weeks", "cells_and_purity", "cost_per_dose", "failure_causes", "gantt", "lead_times", "paired_differences",
-    "qc_turnaround", "readings", "resource_states",
-]  # fmt: skip
+    "Chart",
+    "Table",
+    "View",
+    "busy_weeks",
+    "cells_and_purity",
+    "cost_per_dose",
+    "failure_causes",
+    "gantt",
+    "lead_times",
+    "paired_differences",
+    "qc_turnaround",
+    "readings",
+    "resource_states",
+]

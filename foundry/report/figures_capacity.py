@@ -56,8 +56,18 @@ def resource_states(kpis: pd.DataFrame, scenarios: Sequence[str]) -> Chart:
     if not views:
         return sentence("states", title, " ".join(sentences) or "No resource was counted.")
     states = tuple(LEGEND.get(s, s) + " (%)" for s, _, _ in STATES)
-    note = "Sorted by the share of its shift that a resource works; the column at the right. Blocked: taken, but its holder is not at work. All replications."
-    return Chart("states", title, " ".join(sentences), tuple(views), note, Table(("scenario", "resource", *states, "working, of shift (%)"), tuple(rows), 2))
+    note = (
+        "Sorted by the share of its shift that a resource works, the column at the right. "
+        "Blocked: taken, but its holder is not at work. All replications."
+    )
+    return Chart(
+        "states",
+        title,
+        " ".join(sentences),
+        tuple(views),
+        note,
+        Table(("scenario", "resource", *states, "working, of shift (%)"), tuple(rows), 2),
+    )
 
 
 def busiest_sentence(pool: str, share: float, scenario: str) -> str:
@@ -72,7 +82,9 @@ def busiest_sentence(pool: str, share: float, scenario: str) -> str:
 def _states_view(frame: pd.DataFrame, short: str) -> View:
     labels = [pretty(pool) for pool in frame.index]
     rows = list(range(len(labels)))
-    figure = blank(30 * len(labels) + 110, barmode="stack", bargap=0.28, legend_traceorder="normal", margin={"l": 8, "r": 84, "t": 12, "b": 8})
+    figure = blank(
+        30 * len(labels) + 110, barmode="stack", bargap=0.28, legend_traceorder="normal", margin={"l": 8, "r": 84, "t": 12, "b": 8}
+    )
     for state, token, hatch in STATES:
         values = [100 * float(v) for v in frame[state]]
         if not any(values):
@@ -80,12 +92,34 @@ def _states_view(frame: pd.DataFrame, short: str) -> View:
         pattern = {"shape": hatch, "fgcolor": LIGHT["hatch"], "fillmode": "overlay", "size": 6, "solidity": 0.25} if hatch else {}
         text = [f"{v:.0f} %" if state == "working" and v >= 9 else "" for v in values]
         figure.add_bar(
-            x=values, y=rows, orientation="h", name=LEGEND.get(state, state), marker={"color": LIGHT[token], "pattern": pattern, "line": {"color": LIGHT["bg"], "width": 0.5}},
-            text=text, textposition="inside", insidetextanchor="start", textangle=0, textfont={"color": LIGHT["bg"], "size": 11.5},
-            hovertext=[f"{safe(name)}: {state} {v:.1f} %" for name, v in zip(labels, values, strict=True)], hoverinfo="text",
-        )  # fmt: skip
-    column = [label(1, i, f"{percent(float(v), 0)} %" if v == v else "–", xref="paper", xanchor="right", xshift=70) for i, v in enumerate(frame["of_shift"])]
-    head = label(1, 1, "of shift", xref="paper", yref="paper", xanchor="right", xshift=70, yanchor="bottom", font={"size": 12, "color": LIGHT["muted"]})
+            x=values,
+            y=rows,
+            orientation="h",
+            name=LEGEND.get(state, state),
+            marker={"color": LIGHT[token], "pattern": pattern, "line": {"color": LIGHT["bg"], "width": 0.5}},
+            text=text,
+            textposition="inside",
+            insidetextanchor="start",
+            textangle=0,
+            textfont={"color": LIGHT["bg"], "size": 11.5},
+            hovertext=[f"{safe(name)}: {state} {v:.1f} %" for name, v in zip(labels, values, strict=True)],
+            hoverinfo="text",
+        )
+    column = [
+        label(1, i, f"{percent(float(v), 0)} %" if v == v else "–", xref="paper", xanchor="right", xshift=70)
+        for i, v in enumerate(frame["of_shift"])
+    ]
+    head = label(
+        1,
+        1,
+        "of shift",
+        xref="paper",
+        yref="paper",
+        xanchor="right",
+        xshift=70,
+        yanchor="bottom",
+        font={"size": 12, "color": LIGHT["muted"]},
+    )
     figure.update_layout(annotations=[*column, head])
     figure.update_xaxes(title_text="share of calendar time (%)", range=[0, 100], nticks=6)
     figure.update_yaxes(**rows_axis(labels, 30))
@@ -106,7 +140,9 @@ def busy_weeks(series: pd.DataFrame, scenarios: Sequence[str]) -> Chart:
         grid = mine.pivot_table(index="subject", columns="day", values="value", aggfunc="mean").fillna(0.0)
         grid = grid.loc[grid.mean(axis=1).sort_values(ascending=False).index].iloc[:MOST_RESOURCES]
         views.append(_weeks_view(grid, short))
-        rows += [(short, pretty(pool), percent(float(r.mean())), percent(float(r.max())), str(_week(r.idxmax()))) for pool, r in grid.iterrows()]
+        rows += [
+            (short, pretty(pool), percent(float(r.mean())), percent(float(r.max())), str(_week(r.idxmax()))) for pool, r in grid.iterrows()
+        ]
     if not views:
         return sentence("weeks", title, "Busy share by week: not shown, the result folder holds no weekly series.")
     table = Table(("scenario", "resource", "mean (%)", "peak (%)", "peak week"), tuple(rows), 2)
@@ -120,16 +156,33 @@ def _week(day: object) -> int:
 def _weeks_view(grid: pd.DataFrame, short: str) -> View:
     labels = [pretty(pool) for pool in grid.index]
     top, weeks = grid.iloc[0], [_week(day) for day in grid.columns]
-    takeaway = f"{capital(labels[0])} is the busiest on {line(short)}: {percent(float(top.mean()), 0)} % on average, most in week {_week(top.idxmax())} with {percent(float(top.max()), 0)} %."
+    mean, peak, week = percent(float(top.mean()), 0), percent(float(top.max()), 0), _week(top.idxmax())
+    takeaway = f"{capital(labels[0])} is the busiest on {line(short)}: {mean} % on average, most in week {week} with {peak} %."
     figure = blank(24 * len(labels) + 90)
     figure.add_trace(
         go.Heatmap(
-            z=[[100 * float(v) for v in row] for row in grid.to_numpy()], x=weeks, y=list(range(len(labels))), zmin=0, zmax=100, colorscale=SEQUENCE, xgap=1, ygap=2,
-            hovertext=[[f"{safe(name)}, week {w}: {100 * float(v):.0f} %" for w, v in zip(weeks, row, strict=True)] for name, row in zip(labels, grid.to_numpy(), strict=True)],
+            z=[[100 * float(v) for v in row] for row in grid.to_numpy()],
+            x=weeks,
+            y=list(range(len(labels))),
+            zmin=0,
+            zmax=100,
+            colorscale=SEQUENCE,
+            xgap=1,
+            ygap=2,
+            hovertext=[
+                [f"{safe(name)}, week {w}: {100 * float(v):.0f} %" for w, v in zip(weeks, row, strict=True)]
+                for name, row in zip(labels, grid.to_numpy(), strict=True)
+            ],
             hoverinfo="text",
-            colorbar={"title": {"text": "busy (%)", "side": "right", "font": {"size": 12, "color": LIGHT["muted"]}}, "thickness": 12, "outlinewidth": 0, "nticks": 5, "tickfont": {"size": 12, "color": LIGHT["muted"]}},
+            colorbar={
+                "title": {"text": "busy (%)", "side": "right", "font": {"size": 12, "color": LIGHT["muted"]}},
+                "thickness": 12,
+                "outlinewidth": 0,
+                "nticks": 5,
+                "tickfont": {"size": 12, "color": LIGHT["muted"]},
+            },
         )
-    )  # fmt: skip
+    )
     figure.update_xaxes(title_text="week of the run", showgrid=False, nticks=12)
     figure.update_yaxes(**rows_axis(labels, 30))
     small = {"data.0.xgap": 0, "data.0.showscale": False, "xaxis.nticks": 4, **small_rows(labels, 28, 14)}

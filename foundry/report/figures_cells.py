@@ -11,15 +11,18 @@ import plotly.graph_objects as go
 
 from foundry.report.chart import Chart, Table, View, blank, label, safe, sentence
 from foundry.report.tokens import LIGHT, Style, fixed, is_number, number, percent, power_of_ten, style
-from foundry.report.words import capital, line, pretty, short_names
+from foundry.report.words import line, pretty, short_names
 
 DAY_S: Final = 86_400
+RELEASED: Final = ("released", "finished")
 # quantity of the trajectories -> attributes whose readings are drawn beside it
 READ_AS: Final = {"viable_cells": ("viable_cells",), "purity": ("purity", "target_fraction")}
 TITLE: Final = "Cells and purity through the process"
 
 
-def readings(events: pd.DataFrame, tests: pd.DataFrame, batches: pd.DataFrame, scenario: str, assays: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+def readings(
+    events: pd.DataFrame, tests: pd.DataFrame, batches: pd.DataFrame, scenario: str, assays: Mapping[str, Mapping[str, Any]]
+) -> pd.DataFrame:
     """Readings of one batch of replication 0: assay, attribute, day in process, value, mark.
 
     The batch is the first released one with the most readings of known attributes (any batch when none was released).
@@ -27,7 +30,15 @@ def readings(events: pd.DataFrame, tests: pd.DataFrame, batches: pd.DataFrame, s
     """
     line_rows = events[(events["kind"] == "MEASURED") & (events["scenario"] == scenario) & (events["token"] == 0)]
     frames = [
-        pd.DataFrame({"batch": line_rows["batch"], "assay": line_rows["resource"], "time_s": line_rows["time_s"], "value": line_rows["value"], "mark": line_rows["reason"]}),
+        pd.DataFrame(
+            {
+                "batch": line_rows["batch"],
+                "assay": line_rows["resource"],
+                "time_s": line_rows["time_s"],
+                "value": line_rows["value"],
+                "mark": line_rows["reason"],
+            }
+        ),
         tests[tests["scenario"] == scenario].rename(columns={"sampled_s": "time_s"})[["batch", "assay", "time_s", "value", "mark"]],
     ]
     kept = [f for f in frames if len(f)]
@@ -43,13 +54,15 @@ def readings(events: pd.DataFrame, tests: pd.DataFrame, batches: pd.DataFrame, s
     counts = rows[rows["batch"].isin(mine.index)].groupby("batch").size()
     if counts.empty:
         return pd.DataFrame(columns=columns)
-    released = counts[[mine["disposition"].get(b) == "released" for b in counts.index]]
-    chosen = (released if len(released) else counts).idxmax()
+    released = counts[[mine["disposition"].get(b) in RELEASED for b in counts.index]]
+    chosen = int(str((released if len(released) else counts).idxmax()))
     rows = rows[rows["batch"] == chosen]
     return rows.assign(day=(rows["time_s"] - float(mine["start_s"][chosen])) / DAY_S)[columns].sort_values("day")
 
 
-def cells_and_purity(trajectories: pd.DataFrame, measured: Mapping[str, pd.DataFrame], scenarios: Sequence[str], facts: Mapping[str, Mapping[str, Any]]) -> Chart:
+def cells_and_purity(
+    trajectories: pd.DataFrame, measured: Mapping[str, pd.DataFrame], scenarios: Sequence[str], facts: Mapping[str, Mapping[str, Any]]
+) -> Chart:
     """True median and 90 % band of viable cells and purity by day in process, with the readings of one batch.
 
     Parameters
@@ -66,11 +79,18 @@ def cells_and_purity(trajectories: pd.DataFrame, measured: Mapping[str, pd.DataF
         if cells.empty and purity.empty:
             continue
         limit = (facts.get(scenario, {}).get("limits", {}).get("purity") or [None])[0]
-        views.append(_view(cells, purity, measured.get(scenario, pd.DataFrame()), style(index), short, limit, facts.get(scenario, {}).get("assays", {})))
+        views.append(
+            _view(
+                cells, purity, measured.get(scenario, pd.DataFrame()), style(index), short, limit, facts.get(scenario, {}).get("assays", {})
+            )
+        )
         rows += _table_rows(short, cells, purity)
     if not views:
         return sentence("cells", TITLE, "No cell record was kept: the scenario has no product, or no batch got far enough.")
-    note = "Line and band: the true state, which only the simulator knows. Open circles: what an assay reported for one batch, with twice its error; a triangle is a reading below the limit of detection."
+    note = (
+        "Line and band: the true state, which only the simulator knows. Open circles: what an assay reported for one batch, "
+        "with twice its error; a triangle is a reading below the limit of detection."
+    )
     table = Table(("scenario", "day", "cells, 5 %", "median", "95 %", "purity, 5 % (%)", "median (%)", "95 % (%)"), tuple(rows), 1)
     return Chart("cells", TITLE, views[0].takeaway, tuple(views), note, table)
 
@@ -80,7 +100,10 @@ def _table_rows(short: str, cells: pd.DataFrame, purity: pd.DataFrame) -> list[t
     every = max(1, math.ceil(len(both) / 15))
     kept = both.iloc[::every]
     keys = [f"{q}_cells" for q in ("q05", "q50", "q95")], [f"{q}_purity" for q in ("q05", "q50", "q95")]
-    return [(short, fixed(float(str(day))), *(_or_dash(row[k], number) for k in keys[0]), *(_or_dash(row[k], percent) for k in keys[1])) for day, row in kept.iterrows()]
+    return [
+        (short, fixed(float(str(day))), *(_or_dash(row[k], number) for k in keys[0]), *(_or_dash(row[k], percent) for k in keys[1]))
+        for day, row in kept.iterrows()
+    ]
 
 
 def _or_dash(value: float, shown: Any) -> str:
@@ -102,7 +125,15 @@ def cells_sentence(cells: pd.DataFrame, purity: pd.DataFrame, short: str, limit:
     return f"The median batch of {line(short)} {' and '.join(parts)}."
 
 
-def _view(cells: pd.DataFrame, purity: pd.DataFrame, measured: pd.DataFrame, look: Style, short: str, limit: float | None, assays: Mapping[str, Mapping[str, Any]]) -> View:
+def _view(
+    cells: pd.DataFrame,
+    purity: pd.DataFrame,
+    measured: pd.DataFrame,
+    look: Style,
+    short: str,
+    limit: float | None,
+    assays: Mapping[str, Mapping[str, Any]],
+) -> View:
     figure = blank(470)
     for axis, frame, scale in (("", cells, 1.0), ("2", purity, 100.0)):
         _add_truth(figure, frame, look, axis, scale, legend=axis == "" or cells.empty)
@@ -116,9 +147,30 @@ def _view(cells: pd.DataFrame, purity: pd.DataFrame, measured: pd.DataFrame, loo
         yaxis2={"domain": [0, 0.42], "range": [-4, 106], "title": {"text": "purity (%)"}, "tickvals": [0, 25, 50, 75, 100], "anchor": "x"},
     )
     if limit is not None and is_number(limit):
-        figure.add_shape(type="line", xref="paper", x0=0, x1=1, yref="y2", y0=100 * limit, y1=100 * limit, line={"color": LIGHT["bad"], "width": 1.5, "dash": "dot"})
+        figure.add_shape(
+            type="line",
+            xref="paper",
+            x0=0,
+            x1=1,
+            yref="y2",
+            y0=100 * limit,
+            y1=100 * limit,
+            line={"color": LIGHT["bad"], "width": 1.5, "dash": "dot"},
+        )
         text = f"release limit {percent(limit, 0)} %"
-        figure.add_annotation(label(0, 100 * limit, text, xref="paper", yref="y2", xanchor="left", yanchor="bottom", xshift=4, font={"size": 12, "color": LIGHT["bad"]}))
+        figure.add_annotation(
+            label(
+                0,
+                100 * limit,
+                text,
+                xref="paper",
+                yref="y2",
+                xanchor="left",
+                yanchor="bottom",
+                xshift=4,
+                font={"size": 12, "color": LIGHT["bad"]},
+            )
+        )
     small = {"xaxis.nticks": 4, "yaxis.title.text": "viable cells"}
     return View(figure, short, small, takeaway=cells_sentence(cells, purity, short, limit))
 
@@ -143,12 +195,26 @@ def _add_truth(figure: go.Figure, frame: pd.DataFrame, look: Style, axis: str, s
     axes = {"xaxis": "x", "yaxis": f"y{axis}", "showlegend": legend}
     positive = [max(v, 1.0) for v in low] if not axis else low
     figure.add_scatter(
-        x=[*days, *days[::-1]], y=[*high, *positive[::-1]], fill="toself", fillcolor=look.band, line={"width": 0}, mode="lines", name="true, 90 % of batches", hoverinfo="skip", **axes
+        x=[*days, *days[::-1]],
+        y=[*high, *positive[::-1]],
+        fill="toself",
+        fillcolor=look.band,
+        line={"width": 0},
+        mode="lines",
+        name="true, 90 % of batches",
+        hoverinfo="skip",
+        **axes,
     )
     figure.add_scatter(
-        x=days, y=middle, mode="lines", line={"color": look.colour, "width": 2.5, "dash": look.dash}, name="true, median batch",
-        hovertext=[f"day {d:.1f}: {number(v)}{' %' if axis else ' cells'}" for d, v in zip(days, middle, strict=True)], hoverinfo="text", **axes,
-    )  # fmt: skip
+        x=days,
+        y=middle,
+        mode="lines",
+        line={"color": look.colour, "width": 2.5, "dash": look.dash},
+        name="true, median batch",
+        hovertext=[f"day {d:.1f}: {number(v)}{' %' if axis else ' cells'}" for d, v in zip(days, middle, strict=True)],
+        hoverinfo="text",
+        **axes,
+    )
 
 
 def _add_readings(figure: go.Figure, dots: pd.DataFrame, axis: str, scale: float, assays: Mapping[str, Mapping[str, Any]]) -> None:
@@ -160,10 +226,21 @@ def _add_readings(figure: go.Figure, dots: pd.DataFrame, axis: str, scale: float
         values = [scale * lod for lod in lods] if below else [scale * float(v) for v in part["value"]]
         if below and not axis:
             values = [max(v, 1.0) for v in values]
-        errors = [2 * math.hypot(float(assays.get(a, {}).get("cv") or 0.0) * v, scale * float(assays.get(a, {}).get("sd") or 0.0)) for a, v in zip(part["assay"], values, strict=True)]
+        errors = [
+            2 * math.hypot(float(assays.get(a, {}).get("cv") or 0.0) * v, scale * float(assays.get(a, {}).get("sd") or 0.0))
+            for a, v in zip(part["assay"], values, strict=True)
+        ]
         figure.add_scatter(
-            x=[float(d) for d in part["day"]], y=values, mode="markers", xaxis="x", yaxis=f"y{axis}", showlegend=not any(t.name and t.name.startswith("measured") for t in figure.data),
-            marker={"size": 9, "symbol": "triangle-down-open" if below else "circle-open", "color": LIGHT["ink"], "line": {"width": 2}}, name=f"measured, batch {int(part['batch'].iloc[0])}",
+            x=[float(d) for d in part["day"]],
+            y=values,
+            mode="markers",
+            xaxis="x",
+            yaxis=f"y{axis}",
+            showlegend=not any(t.name and t.name.startswith("measured") for t in figure.data),
+            marker={"size": 9, "symbol": "triangle-down-open" if below else "circle-open", "color": LIGHT["ink"], "line": {"width": 2}},
+            name=f"measured, batch {int(part['batch'].iloc[0])}",
             error_y={"type": "data", "array": errors, "thickness": 1.5, "width": 0, "color": LIGHT["ink"], "visible": not below},
-            hovertext=[f"{safe(pretty(a))}, day {d:.1f}: {number(v)}" for a, d, v in zip(part["assay"], part["day"], values, strict=True)], hoverinfo="text", cliponaxis=False,
-        )  # fmt: skip
+            hovertext=[f"{safe(pretty(a))}, day {d:.1f}: {number(v)}" for a, d, v in zip(part["assay"], part["day"], values, strict=True)],
+            hoverinfo="text",
+            cliponaxis=False,
+        )

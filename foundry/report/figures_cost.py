@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 import pandas as pd
 import plotly.graph_objects as go
 
-from foundry.report.chart import Chart, Table, View, blank, label, rows_axis, safe, sentence
-from foundry.report.tokens import LIGHT, Style, is_number, money, signed, style
-from foundry.report.words import Difference, capital, find, join, line, plural, pretty, short_names
+from foundry.report.chart import Chart, Table, View, blank, label, safe, sentence
+from foundry.report.tokens import LIGHT, Style, money, signed, style
+from foundry.report.words import Difference, capital, cause, find, line, pretty, short_names
 
 FIXED_STEP = "plant and staff"
 ALL_BUT_LOST = "all but lost batches"
 OTHER = "other"
+NOTE = "Ledger rows of all replications in the counted window, divided by the doses released in it."
 MOST_PARTS = 9
 LOST = ("rejected", "aborted")
 
@@ -39,7 +40,9 @@ class Bars(NamedTuple):
     ends: list[float]
 
 
-def cost_per_dose(totals: pd.DataFrame, kpis: pd.DataFrame, scenarios: Sequence[str], paired: Sequence[Difference], currency: str, year: str) -> Chart:
+def cost_per_dose(
+    totals: pd.DataFrame, kpis: pd.DataFrame, scenarios: Sequence[str], paired: Sequence[Difference], currency: str, year: str
+) -> Chart:
     """Cost per released dose, broken down by category, step and cause of loss.
 
     Parameters
@@ -58,20 +61,46 @@ def cost_per_dose(totals: pd.DataFrame, kpis: pd.DataFrame, scenarios: Sequence[
     unit = f"{currency} of {year}" if year else currency
     if len(scenarios) == 1:
         return _build_up(totals, doses, scenarios[0], short[scenarios[0]], currency, unit)
-    base, others = scenarios[0], scenarios[1:]
-    views, rows = [], []
-    for number, other in enumerate(others, start=1):
-        for kind, key in KEYS.items():
-            parts = split(totals, doses, base, other, key)
-            bars = waterfall(parts)
-            text = cost_sentence(parts, short[base], short[other], currency, find(paired, "cost_per_released_dose", other))
-            text = loss_sentence(parts, short[base], short[other], currency) if key is _by_cause else text
-            views.append(_waterfall_view(bars, (short[base], short[other]), (style(0), style(number)), unit, kind if len(others) == 1 else f"{short[other]}: {kind}", text))
-            rows += [(kind, p.name, money(p.a), money(p.b), signed(money(p.change))) for p in parts]
-    table = Table(("view", "part", *(f"{short[s]} ({currency})" for s in scenarios[:2]), "difference"), tuple(rows), 2) if len(others) == 1 else None
-    title = f"Cost per released dose, from {line(short[base])} to {line(short[others[0]]) if len(others) == 1 else 'the others'}"
-    note = "Parts add up to the difference to the cent. Ledger rows of all replications in the counted window, divided by the doses released in it."
-    return Chart(name, title, views[0].takeaway, tuple(views), note, table)
+    views: list[View] = []
+    rows: list[tuple[str, ...]] = []
+    for number in range(1, len(scenarios)):
+        for found, parts in _pair_views(totals, doses, scenarios, number, paired, currency, unit):
+            views.append(found)
+            rows += [(found.label, p.name, money(p.a), money(p.b), signed(money(p.change))) for p in parts]
+    target = line(short[scenarios[1]]) if len(scenarios) == 2 else "the others"
+    columns = (
+        "view",
+        "part",
+        f"{short[scenarios[0]]} ({currency})",
+        f"{short[scenarios[1]] if len(scenarios) == 2 else 'other'} ({currency})",
+    )
+    table = Table((*columns, "difference"), tuple(rows), 2)
+    note = f"Parts add up to the difference to the cent. {NOTE}"
+    return Chart(name, f"{title}, from {line(short[scenarios[0]])} to {target}", views[0].takeaway, tuple(views), note, table)
+
+
+def _pair_views(
+    totals: pd.DataFrame,
+    doses: Mapping[str, float],
+    scenarios: Sequence[str],
+    number: int,
+    paired: Sequence[Difference],
+    currency: str,
+    unit: str,
+) -> list[tuple[View, list[Part]]]:
+    """The waterfalls from the base to scenario ``number``, one per key, with their parts."""
+    base, other, short = scenarios[0], scenarios[number], short_names(scenarios)
+    found = []
+    for kind, key in KEYS.items():
+        parts = split(totals, doses, base, other, key)
+        if key is _by_cause:
+            text = loss_sentence(parts, short[0], short[number], currency)
+        else:
+            text = cost_sentence(parts, short[0], short[number], currency, find(paired, "cost_per_released_dose", other))
+        name = kind if len(scenarios) == 2 else f"{short[number]}: {kind}"
+        view = _waterfall_view(waterfall(parts), (short[0], short[number]), (style(0), style(number)), unit, name, text)
+        found.append((view, parts))
+    return found
 
 
 def released_doses(kpis: pd.DataFrame) -> dict[str, float]:
@@ -89,11 +118,15 @@ def _by_step(totals: pd.DataFrame) -> pd.Series[str]:
 
 
 def _by_cause(totals: pd.DataFrame) -> pd.Series[str]:
-    causes = totals["cause"].fillna("").map(lambda cause: f"lost: {pretty(cause)}" if cause else "lost: no cause named")
+    causes = totals["cause"].fillna("").map(lambda reason: f"lost: {cause(reason)}" if reason else "lost: no cause named")
     return causes.where(totals["outcome"].isin(LOST), ALL_BUT_LOST)
 
 
-KEYS: dict[str, Callable[[pd.DataFrame], pd.Series[str]]] = {"by category": _by_category, "by step": _by_step, "by cause of loss": _by_cause}
+KEYS: dict[str, Callable[[pd.DataFrame], pd.Series[str]]] = {
+    "by category": _by_category,
+    "by step": _by_step,
+    "by cause of loss": _by_cause,
+}
 
 
 def split(totals: pd.DataFrame, doses: Mapping[str, float], a: str, b: str, key: Callable[[pd.DataFrame], pd.Series[str]]) -> list[Part]:
@@ -108,7 +141,9 @@ def split(totals: pd.DataFrame, doses: Mapping[str, float], a: str, b: str, key:
     return [*sorted(largest, key=lambda p: p.change), Part(f"{OTHER} ({len(rest)})", sum(p.a for p in rest), sum(p.b for p in rest))]
 
 
-def _per_dose(totals: pd.DataFrame, doses: Mapping[str, float], scenario: str, key: Callable[[pd.DataFrame], pd.Series[str]]) -> dict[str, float]:
+def _per_dose(
+    totals: pd.DataFrame, doses: Mapping[str, float], scenario: str, key: Callable[[pd.DataFrame], pd.Series[str]]
+) -> dict[str, float]:
     mine = totals[totals["scenario"] == scenario]
     sums = mine.groupby(key(mine), sort=False)["cents"].sum()
     return {str(k): float(v) / 100 / doses[scenario] for k, v in sums.items()}
@@ -135,7 +170,8 @@ def loss_sentence(parts: Sequence[Part], a: str, b: str, currency: str) -> str:
     lost = [p for p in parts if p.name != ALL_BUT_LOST]
     if not lost:
         return "No money went into lost batches in the counted window."
-    return f"Lost batches cost {money(sum(p.a for p in lost))} {currency} per released dose on {line(a)} and {money(sum(p.b for p in lost))} on {line(b)}."
+    first, second = money(sum(p.a for p in lost)), money(sum(p.b for p in lost))
+    return f"Lost batches cost {first} {currency} per released dose on {line(a)} and {second} on {line(b)}."
 
 
 def cost_sentence(parts: Sequence[Part], a: str, b: str, currency: str, difference: Difference | None) -> str:
@@ -146,9 +182,14 @@ def cost_sentence(parts: Sequence[Part], a: str, b: str, currency: str, differen
     saves, adds = best.change <= -0.5, worst.change >= 0.5
     if not saves and not adds:
         return f"No part of the cost differs between {line(a)} and {line(b)}."
-    saving, adding = f"{best.name} saves {money(-best.change)} {currency} per dose", f"{worst.name} adds {money(worst.change)} {currency} per dose"
+    saving, adding = (
+        f"{best.name} saves {money(-best.change)} {currency} per dose",
+        f"{worst.name} adds {money(worst.change)} {currency} per dose",
+    )
     if saves and adds:
-        text = f"{saving}; {worst.name} gives back {money(worst.change)}" if net <= 0 else f"{adding}; {best.name} saves {money(-best.change)}"
+        text = (
+            f"{saving}; {worst.name} gives back {money(worst.change)}" if net <= 0 else f"{adding}; {best.name} saves {money(-best.change)}"
+        )
     else:
         text = saving if saves else adding
     shown = " (no difference shown)" if difference is not None and difference.effect == "none" else ""
@@ -160,22 +201,38 @@ def _waterfall_view(bars: Bars, names: tuple[str, str], styles: tuple[Style, Sty
     ticks = [names[0], *(p.name for p in bars.parts), names[1]]
     longest = max(len(word) for tick in ticks for word in tick.split(" "))
     column_px = max(76, min(longest, 13) * 9)
-    return View(_vertical(bars, totals, ticks, styles, unit), kind, {}, _horizontal(bars, totals, ticks, styles, unit), 90 + column_px * len(ticks), takeaway)
+    return View(
+        _vertical(bars, totals, ticks, styles, unit),
+        kind,
+        {},
+        _horizontal(bars, totals, ticks, styles, unit),
+        90 + column_px * len(ticks),
+        takeaway,
+    )
 
 
 def _vertical(bars: Bars, totals: tuple[float, float], ticks: Sequence[str], styles: tuple[Style, Style], unit: str) -> go.Figure:
     figure = blank(380, bargap=0.38, barmode="overlay")
     last = len(ticks) - 1
     for x, total, look in ((0, totals[0], styles[0]), (last, totals[1], styles[1])):
-        figure.add_bar(x=[x], y=[total], marker_color=look.colour, showlegend=False, hovertext=f"{safe(ticks[x])}: {money(total)}", hoverinfo="text")
+        figure.add_bar(
+            x=[x], y=[total], marker_color=look.colour, showlegend=False, hovertext=f"{safe(ticks[x])}: {money(total)}", hoverinfo="text"
+        )
     for trace in _floating(bars):
         figure.add_bar(x=trace["at"], y=trace["size"], base=trace["base"], **trace["look"])
     levels = [totals[0], *bars.ends]
-    shapes = [{"type": "line", "x0": i + 0.31, "x1": i + 0.69, "y0": y, "y1": y, "line": {"color": LIGHT["muted"], "width": 1}} for i, y in enumerate(levels)]
+    shapes = [
+        {"type": "line", "x0": i + 0.31, "x1": i + 0.69, "y0": y, "y1": y, "line": {"color": LIGHT["muted"], "width": 1}}
+        for i, y in enumerate(levels)
+    ]
     tops = [totals[0], *(max(s, e) for s, e in zip(bars.starts, bars.ends, strict=True)), totals[1]]
-    notes = [label(i, top, text, yanchor="bottom", yshift=2) for i, (top, text) in enumerate(zip(tops, _amounts(bars, totals), strict=True))]
+    notes = [
+        label(i, top, text, yanchor="bottom", yshift=2) for i, (top, text) in enumerate(zip(tops, _amounts(bars, totals), strict=True))
+    ]
     figure.update_layout(shapes=shapes, annotations=notes)
-    figure.update_xaxes(tickvals=list(range(last + 1)), ticktext=[safe(t, 26, 13) for t in ticks], showgrid=False, tickangle=0, range=[-0.5, last + 0.5])
+    figure.update_xaxes(
+        tickvals=list(range(last + 1)), ticktext=[safe(t, 26, 13) for t in ticks], showgrid=False, tickangle=0, range=[-0.5, last + 0.5]
+    )
     figure.update_yaxes(title_text=f"cost per released dose ({safe(unit)})", range=[min(0.0, *levels), max(tops) * 1.1], tickformat=",.0f")
     return figure
 
@@ -190,7 +247,12 @@ def _horizontal(bars: Bars, totals: tuple[float, float], ticks: Sequence[str], s
     texts = [f"{safe(t, 30)} <b>{amount}</b>" for t, amount in zip(ticks, _amounts(bars, totals, bold=False), strict=True)]
     figure.update_layout(annotations=[label(0, i, text, xref="paper", xanchor="left", yshift=15) for i, text in enumerate(texts)])
     figure.update_yaxes(range=[last + 0.6, -0.9], showticklabels=False, showgrid=False)
-    figure.update_xaxes(title_text=safe(unit) + " per dose", nticks=4, tickformat=",.0f", range=[min(0.0, *bars.ends), max(*totals, *bars.starts, *bars.ends) * 1.04])
+    figure.update_xaxes(
+        title_text=safe(unit) + " per dose",
+        nticks=4,
+        tickformat=",.0f",
+        range=[min(0.0, *bars.ends), max(*totals, *bars.starts, *bars.ends) * 1.04],
+    )
     return figure
 
 
@@ -201,7 +263,10 @@ def _amounts(bars: Bars, totals: tuple[float, float], *, bold: bool = True) -> l
 
 def _floating(bars: Bars) -> list[dict[str, Any]]:
     """The two traces of floating parts: what saves, plain; what adds, hatched."""
-    adds_look = {"color": LIGHT["bad"], "pattern": {"shape": "/", "fgcolor": LIGHT["hatch"], "fillmode": "overlay", "size": 7, "solidity": 0.3}}
+    adds_look = {
+        "color": LIGHT["bad"],
+        "pattern": {"shape": "/", "fgcolor": LIGHT["hatch"], "fillmode": "overlay", "size": 7, "solidity": 0.3},
+    }
     traces = []
     for name, marker, chosen in (
         ("saves", {"color": LIGHT["good"]}, [i for i, p in enumerate(bars.parts) if p.change < 0]),
@@ -232,7 +297,14 @@ def _build_up(totals: pd.DataFrame, doses: Mapping[str, float], scenario: str, s
         views.append(View(_stack(head, total, unit), kind, {}, takeaway=text))
         rows += [(kind, part, money(v)) for part, v in head]
     table = Table(("view", "part", f"{short} ({currency})"), tuple(rows), 2)
-    return Chart("cost", "Cost per released dose", views[0].takeaway, tuple(views), "Ledger rows of all replications in the counted window, divided by the doses released in it.", table)
+    return Chart(
+        "cost",
+        "Cost per released dose",
+        views[0].takeaway,
+        tuple(views),
+        NOTE,
+        table,
+    )
 
 
 def _stack(amounts: Sequence[tuple[str, float]], total: float, unit: str) -> go.Figure:
@@ -240,7 +312,16 @@ def _stack(amounts: Sequence[tuple[str, float]], total: float, unit: str) -> go.
     figure = blank(44 * len(names) + 70, bargap=0.62)
     starts = [sum(v for _, v in amounts[:i]) for i in range(len(amounts))]
     hover = [f"{safe(n)}: {money(v)}" for n, v in amounts]
-    figure.add_bar(y=list(range(len(amounts))), x=[v for _, v in amounts], base=starts, orientation="h", marker_color=LIGHT["good"], showlegend=False, hovertext=hover, hoverinfo="text")
+    figure.add_bar(
+        y=list(range(len(amounts))),
+        x=[v for _, v in amounts],
+        base=starts,
+        orientation="h",
+        marker_color=LIGHT["good"],
+        showlegend=False,
+        hovertext=hover,
+        hoverinfo="text",
+    )
     figure.add_bar(y=[len(amounts)], x=[total], orientation="h", marker_color=LIGHT["a"], showlegend=False, hoverinfo="skip")
     texts = [f"{safe(n, 30)} <b>{money(v)}</b>" for n, v in [*amounts, ("total", total)]]
     figure.update_layout(annotations=[label(0, i, text, xref="paper", xanchor="left", yshift=15) for i, text in enumerate(texts)])

@@ -10,15 +10,16 @@ import plotly.graph_objects as go
 
 from foundry.report.chart import Chart, Table, View, blank, safe, sentence
 from foundry.report.tokens import LIGHT, fixed, is_number, style
-from foundry.report.words import capital, join, line, plural, short_names
+from foundry.report.words import capital, cause, join, line, plural, short_names
 
 DAY_S: Final = 86_400
 QUANTILES: Final = 101
+RELEASED: Final = ("released", "finished")
 
 
 def released_lead_times(batches: pd.DataFrame, scenario: str, warm_up_d: float) -> pd.Series[float]:
     """Days from thaw to release of each batch released after the warm-up, all replications pooled. [Q4]"""
-    mine = batches[(batches["scenario"] == scenario) & (batches["disposition"] == "released") & (batches["end_s"] >= warm_up_d * DAY_S)]
+    mine = batches[(batches["scenario"] == scenario) & batches["disposition"].isin(RELEASED) & (batches["end_s"] >= warm_up_d * DAY_S)]
     return ((mine["end_s"] - mine["start_s"]) / DAY_S).astype(float)
 
 
@@ -59,9 +60,14 @@ def _add_ecdf(figure: go.Figure, days: pd.Series[float], number: int, short: str
     x = [float(v) for v in (days.quantile(shares) if len(days) > QUANTILES else days.sort_values())]
     y = [100 * s for s in shares]
     figure.add_scatter(
-        x=[x[0], *x], y=[0.0, *y], mode="lines", line={"shape": "hv", "color": look.colour, "dash": look.dash, "width": 2.5}, name=safe(short),
-        hovertext=["", *(f"{s:.0f} % within {d:.1f} days" for s, d in zip(y, x, strict=True))], hoverinfo="text",
-    )  # fmt: skip
+        x=[x[0], *x],
+        y=[0.0, *y],
+        mode="lines",
+        line={"shape": "hv", "color": look.colour, "dash": look.dash, "width": 2.5},
+        name=safe(short),
+        hovertext=["", *(f"{s:.0f} % within {d:.1f} days" for s, d in zip(y, x, strict=True))],
+        hoverinfo="text",
+    )
 
 
 def _mark_ninety(figure: go.Figure, marks: Sequence[tuple[int, str, float]]) -> None:
@@ -71,9 +77,17 @@ def _mark_ninety(figure: go.Figure, marks: Sequence[tuple[int, str, float]]) -> 
         position = "bottom right" if place == len(order) - 1 else "top left" if place == 0 else ""
         look = style(number)
         figure.add_scatter(
-            x=[p90], y=[90], mode="markers+text" if position else "markers", text=[f"{p90:.0f} d"], textposition=position or None, textfont={"color": look.colour, "size": 13},
-            marker={"size": 11, "symbol": look.symbol, "color": look.colour}, showlegend=False, hoverinfo="skip", cliponaxis=False,
-        )  # fmt: skip
+            x=[p90],
+            y=[90],
+            mode="markers+text" if position else "markers",
+            text=[f"{p90:.0f} d"],
+            textposition=position or None,
+            textfont={"color": look.colour, "size": 13},
+            marker={"size": 11, "symbol": look.symbol, "color": look.colour},
+            showlegend=False,
+            hoverinfo="skip",
+            cliponaxis=False,
+        )
     figure.add_hline(y=90, line={"color": LIGHT["muted"], "width": 1, "dash": "dot"})
 
 
@@ -89,7 +103,11 @@ def _lead_sentence(marks: Sequence[tuple[int, str, float]]) -> str:
 
 def _open_batches(batches: pd.DataFrame, scenarios: Sequence[str]) -> str:
     counts = batches[batches["disposition"] == "in_progress"]["scenario"].value_counts()
-    parts = [f"{plural(int(counts[s]), 'batch', 'batches')} of {line(short)}" for s, short in zip(scenarios, short_names(scenarios), strict=True) if counts.get(s, 0)]
+    parts = [
+        f"{plural(int(counts[s]), 'batch', 'batches')} of {line(short)}"
+        for s, short in zip(scenarios, short_names(scenarios), strict=True)
+        if counts.get(s, 0)
+    ]
     note = "Batches released after the warm-up, all replications."
     return f"{note} Still open at the horizon and not in the curve: {join(parts)}." if parts else note
 
@@ -107,4 +125,10 @@ def _batch_row(row: Mapping[Any, Any]) -> tuple[str, ...]:
     ended = row["end_s"] is not None and row["end_s"] == row["end_s"] and row["end_s"] >= 0
     days = fixed((row["end_s"] - row["start_s"]) / DAY_S) if ended else "open"
     reason = row["reason"] if isinstance(row["reason"], str) else ""
-    return (str(row["batch"]), f"{sign} {str(row['disposition']).replace('_', ' ')}", capital(reason.replace("_", " ")), f"{row['doses']:,.0f}", days)
+    return (
+        str(row["batch"]),
+        f"{sign} {str(row['disposition']).replace('_', ' ')}",
+        capital(cause(reason)) if reason else "",
+        f"{row['doses']:,.0f}",
+        days,
+    )

@@ -63,16 +63,19 @@ def gantt(events: pd.DataFrame, resources: pd.DataFrame, batches: pd.DataFrame, 
         if units.empty:
             continue
         end_d = max(horizon_d, float(units["time_s"].max()) / DAY_S)
-        chart_rows = _rows(units, resources[resources["scenario"] == scenario])
+        plant = resources[resources["scenario"] == scenario]
+        chart_rows = _rows(units, plant)
         start = _first_week(units, end_d)
-        text = gantt_sentence(mine, units, end_d, short)
+        text = gantt_sentence(mine, units, plant, end_d, short)
         for name, since, until in (("whole run", 0.0, end_d), (f"{WEEKS} weeks", start, min(end_d, start + 7 * WEEKS))):
             views.append(_view(chart_rows, since, until, f"{short}: {name}", text))
         rows += [(short, *cells) for cells in batch_rows(batches, scenario)]
     if not views:
         return sentence("gantt", TITLE, "The events of replication 0 were not kept, so no timeline can be drawn.")
     shaded = any(trace.name and trace.name.startswith("busy") for view in views for trace in view.figure.data)
-    note = ("Blue rows are shaded by busy share: their operations are too many and too short to draw one by one. " if shaded else "") + "Drag to zoom, double-click to go back."
+    note = (
+        "Blue rows are shaded by busy share: their operations are too many and too short to draw one by one. " if shaded else ""
+    ) + "Drag to zoom, double-click to go back."
     table = Table(("scenario", "batch", "outcome", "reason", "doses", "days"), tuple(rows), 4) if rows else None
     return Chart("gantt", TITLE, views[0].takeaway, tuple(views), note, table)
 
@@ -82,7 +85,7 @@ def _rows(units: pd.DataFrame, resources: pd.DataFrame) -> list[Row]:
     pools = list(dict.fromkeys([*resources["pool"], *units["resource"]]))
     groups = {str(pool): frame for pool, frame in units.groupby("resource", sort=False)}
     counts = {p: max(int((resources["pool"] == p).sum()), groups[p]["unit"].nunique() if p in groups else 0) for p in pools}
-    single = {p: n for p, n in counts.items()}
+    single = dict(counts.items())
     for pool in sorted(counts, key=lambda p: -counts[p]):
         if sum(single.values()) <= MOST_ROWS or counts[pool] == 1:
             break
@@ -104,23 +107,23 @@ def _first_week(units: pd.DataFrame, end_d: float) -> float:
     return max(0.0, min(math.floor(middle / 7) * 7.0, math.floor((end_d - 7 * WEEKS) / 7) * 7.0))
 
 
-def gantt_sentence(events: pd.DataFrame, units: pd.DataFrame, end_d: float, scenario: str) -> str:
+def gantt_sentence(events: pd.DataFrame, units: pd.DataFrame, resources: pd.DataFrame, end_d: float, scenario: str) -> str:
     """The busiest unit and the longest wait in a line."""
     work = units[units["kind"] == "WORKING"]
-    text = f"{len(work):,} stretches of work on {capital(scenario)}"
+    text = f"No unit of {line(scenario)} worked"
     if len(work):
-        hours = (work["time_s"] - work["since_s"]).groupby([work["resource"], work["unit"]]).sum()
-        pool, unit = hours.idxmax()
-        share = 100 * float(hours.max()) / DAY_S / end_d
-        text = f"{capital(pretty(pool))} {int(unit) + 1} is the busiest unit of {line(scenario)}, at work {fixed(share, 0)} % of the run"
-    waits = events[(events["kind"] == "QUEUED") & (events["reason"].fillna("") == "")]
-    if waits.empty:
+        hours = work.assign(hours=(work["time_s"] - work["since_s"]) / 3600).groupby(["resource", "unit"])["hours"].sum().reset_index()
+        busiest = hours.sort_values("hours", ascending=False).iloc[0]
+        share = fixed(100 * float(busiest["hours"]) / 24 / end_d, 0)
+        alone = int((resources["pool"] == busiest["resource"]).sum()) == 1
+        unit = capital(pretty(busiest["resource"])) + ("" if alone else f" {int(busiest['unit']) + 1}")
+        text = f"{unit} is the busiest unit of {line(scenario)}, at work {share} % of the run"
+    queued = events[(events["kind"] == "QUEUED") & (events["reason"].fillna("") == "")]
+    waits = queued.assign(hours=(queued["time_s"] - queued["since_s"]) / 3600).sort_values("hours", ascending=False)
+    if waits.empty or float(waits["hours"].iloc[0]) <= 0:
         return f"{text}; nothing waited in a line."
-    hours = (waits["time_s"] - waits["since_s"]) / 3600
-    longest = waits.loc[hours.idxmax()]
-    if float(hours.max()) <= 0:
-        return f"{text}; nothing waited in a line."
-    return f"{text}; the longest wait is {fixed(float(hours.max()), 0)} h, batch {int(longest['batch'])} before {pretty(longest['step'])}."
+    first = waits.iloc[0]
+    return f"{text}; the longest wait is {fixed(float(first['hours']), 0)} h, batch {int(first['batch'])} before {pretty(first['step'])}."
 
 
 def _view(rows: Sequence[Row], since: float, until: float, name: str, takeaway: str) -> View:
@@ -196,10 +199,15 @@ def _add_shades(figure: Any, cells: Sequence[tuple[int, float, float, float]], l
         chosen = [cell for cell in cells if _shade_of(cell[3]) == shade]
         if chosen:
             figure.add_bar(
-                y=[row for row, *_ in chosen], base=[round(begin, 4) for _, begin, _, _ in chosen], x=[round(end - begin, 4) for _, begin, end, _ in chosen], orientation="h",
-                marker={"color": colour, "line": {"width": 0}}, name=legend, hoverinfo="text",
+                y=[row for row, *_ in chosen],
+                base=[round(begin, 4) for _, begin, _, _ in chosen],
+                x=[round(end - begin, 4) for _, begin, end, _ in chosen],
+                orientation="h",
+                marker={"color": colour, "line": {"width": 0}},
+                name=legend,
+                hoverinfo="text",
                 hovertext=[f"{safe(labels[row])}: busy about {100 * share:.0f} %, from day {begin:.1f}" for row, begin, _, share in chosen],
-            )  # fmt: skip
+            )
 
 
 def _add_bars(figure: Any, bars: Sequence[dict[str, Any]], legend: str, colour: str, hatch: str, labels: Sequence[str]) -> None:
@@ -207,10 +215,15 @@ def _add_bars(figure: Any, bars: Sequence[dict[str, Any]], legend: str, colour: 
         return
     pattern = {"shape": hatch, "fgcolor": LIGHT["hatch"], "fillmode": "overlay", "size": 5, "solidity": 0.3} if hatch else {}
     figure.add_bar(
-        y=[bar["row"] for bar in bars], base=[round(bar["begin"], 4) for bar in bars], x=[round(bar["end"] - bar["begin"], 4) for bar in bars], orientation="h",
-        name=legend, marker={"color": colour, "pattern": pattern, "line": {"width": 0}},
-        hovertext=[_hover(bar, legend, labels) for bar in bars], hoverinfo="text",
-    )  # fmt: skip
+        y=[bar["row"] for bar in bars],
+        base=[round(bar["begin"], 4) for bar in bars],
+        x=[round(bar["end"] - bar["begin"], 4) for bar in bars],
+        orientation="h",
+        name=legend,
+        marker={"color": colour, "pattern": pattern, "line": {"width": 0}},
+        hovertext=[_hover(bar, legend, labels) for bar in bars],
+        hoverinfo="text",
+    )
 
 
 def _hover(bar: dict[str, Any], legend: str, labels: Sequence[str]) -> str:

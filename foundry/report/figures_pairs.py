@@ -45,12 +45,16 @@ def paired_differences(kpis: pd.DataFrame, paired: Sequence[Difference], scenari
         text = comparison_sentence(drawn, short[other], _replications(kpis))
         views.append(_view(drawn, _pairs(kpis, drawn), short[scenarios[0]], short[other], short[other] if len(scenarios) > 2 else "", text))
         rows += [(short[other], measure(d.kpi).label, relative_text(d), LOOKS[d.effect][0]) for d in drawn]
-        notes += [f"{measure(d.kpi).label} is 0 on {line(short[d.a])}, so it has no relative difference." for d in mine if not is_number(d.relative) and d not in same]
+        notes += [
+            f"{measure(d.kpi).label} is 0 on {line(short[d.a])}, so it has no relative difference."
+            for d in mine
+            if not is_number(d.relative) and d not in same
+        ]
         notes += [f"Equal in every replication: {join([lower(measure(d.kpi).label) for d in same])}."] if same else []
         notes += _variance_note(drawn)
     if not views:
         return sentence("pairs", TITLE, "No KPI is defined in both scenarios, so nothing can be compared.")
-    table = Table(("scenario", "KPI", "difference and 95 % interval", "verdict"), tuple(rows), 2)
+    table = Table(("scenario", "KPI", "difference and interval", "verdict"), tuple(rows), 2)
     return Chart("pairs", TITLE, views[0].takeaway, tuple(views), " ".join(notes), table)
 
 
@@ -124,11 +128,24 @@ def _view(drawn: Sequence[Difference], dots: dict[str, list[float]], a: str, b: 
         figure.add_scatter(x=x, y=y, mode="markers", marker=marker, name="one pair of replications", hoverinfo="skip")
     for effect, (name, token, symbol) in LOOKS.items():
         _add_means(figure, [(row, d) for row, d in enumerate(drawn) if d.effect == effect], name, LIGHT[token], symbol)
-    figure.update_xaxes(title_text=f"difference, {safe(b)} minus {safe(a)} (% of {safe(a)})", zeroline=True, zerolinecolor=LIGHT["muted"], zerolinewidth=1.5, nticks=9)
+    figure.update_xaxes(
+        title_text=f"difference, {safe(b)} minus {safe(a)} (% of {safe(a)})",
+        zeroline=True,
+        zerolinecolor=LIGHT["muted"],
+        zerolinewidth=1.5,
+        nticks=9,
+    )
     figure.update_yaxes(**rows_axis(labels, 34))
     column = [label(1, row, _column(d), xref="paper", xanchor="left", xshift=12) for row, d in enumerate(drawn)]
     figure.update_layout(annotations=column)
-    small = {"annotations": [], "margin.r": 16, "xaxis.nticks": 4, "xaxis.title.text": "difference (%)", "height": 44 * len(drawn) + 190, **small_rows(labels, 34, 15)}
+    small = {
+        "annotations": [],
+        "margin.r": 16,
+        "xaxis.nticks": 4,
+        "xaxis.title.text": "difference (%)",
+        "height": 44 * len(drawn) + 190,
+        **small_rows(labels, 34, 15),
+    }
     return View(figure, label_text, small, takeaway=takeaway)
 
 

@@ -10,27 +10,26 @@ import base64
 import gzip
 import hashlib
 import json
+import os
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
-import pandas as pd
 from jinja2 import Environment, StrictUndefined
 from plotly.offline import get_plotlyjs
 
 from foundry.report import figures
 from foundry.report.chart import Chart, View
+from foundry.report.headline import cards, facts_sentence, kpi_rows, question, value_of, verdict
 from foundry.report.results import Results, read_results
+from foundry.report.sources import assumption_share, source_rows, trust_sentence
 from foundry.report.tokens import DARK, FONT, LIGHT, style, template
-from foundry.report.verdict import (
-    assumption_share, cards, facts_sentence, is_assumption, kpi_rows, question, trust_sentence, value_of, verdict,
-)  # fmt: skip
 from foundry.report.words import differences, pretty, short_names
 
 FIRST_ROWS: Final = 15
-DOTS: Final = {"verified": "●●●", "derived": "●●○", "recalled": "●●○", "estimate": "●○○", "vendor claim": "●○○", "assumption": "○○○"}
 
 
 @dataclass(frozen=True)
@@ -43,32 +42,29 @@ class Section:
     charts: tuple[Chart, ...]
 
 
-@dataclass(frozen=True)
-class Assumption:
-    """One row of the table of assumptions and sources; everything is text."""
-
-    path: str
-    note: str
-    values: tuple[str, ...]
-    unit: str
-    range: str
-    source: str
-    confidence: str
-    assumed: bool
-
-
 def write_report(folder: Path, *, plain: bool = False) -> Path:
     """Write ``report.html`` into a result folder, from the files of that folder alone; returns its path.
 
     ``plain`` embeds plotly.js uncompressed, for browsers without ``DecompressionStream``.
 
+    The page is a function of the folder: a report that is there already is replaced in one step.
+
     Raises
     ------
-    FileNotFoundError
+    foundry.store.NotAResult
         When the folder is not a result folder.
     """
     path = folder / "report.html"
-    path.write_text(render(read_results(folder), plain=plain), encoding="utf-8")
+    text = render(read_results(folder), plain=plain)
+    handle, temporary = tempfile.mkstemp(prefix=".tmp-", dir=folder)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
+            stream.write(text)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
     return path
 
 
@@ -146,7 +142,7 @@ def _head(results: Results) -> dict[str, Any]:
         "cards": cards(summary, paired, names, currency) if names else [],
         "kpi_rows": [r for r in rows if r.headline],
         "other_rows": [r for r in rows if not r.headline],
-        "assumptions": assumptions(results.parameters, names),
+        "sources": source_rows(results.parameters, names),
         "assumed": (assumed, total),
         "replications": replications,
         "first_rows": FIRST_ROWS,
@@ -160,48 +156,18 @@ def _footer(manifest: Mapping[str, Any], summary: Mapping[str, Any]) -> list[tup
     return [(key.replace("_", " "), str(stated[key])) for key in keys if isinstance(stated.get(key), str | int | float)]
 
 
-def assumptions(parameters: pd.DataFrame, names: Sequence[str]) -> list[Assumption]:
-    """Parameters with their sources, one row per path: assumptions first, then by path."""
-    rows: list[Assumption] = []
-    for path, group in parameters.groupby("path", sort=True):
-        by_scenario = {str(r["scenario"]): r for r in group.to_dict("records")}
-        values = tuple(_text(by_scenario[n]["value"]) if n in by_scenario else "–" for n in names)
-        some = next(iter(by_scenario.values()))
-        assumed = any(is_assumption(r["source"], r["confidence"]) for r in by_scenario.values())
-        sources = list(dict.fromkeys(_text(r["source"]) for r in by_scenario.values() if _text(r["source"])))
-        rows.append(Assumption(str(path), _text(some["note"]), values, _text(some["unit"]), _range(some["range"]), "; ".join(sources), _confidence(some["confidence"]), assumed))
-    return sorted(rows, key=lambda r: not r.assumed)
-
-
-def _text(value: object) -> str:
-    """A cell of the table of assumptions; empty for a missing one."""
-    if value is None or value != value:
-        return ""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return str(value).replace("_", " ") if str(value) == "vendor_claim" else str(value)
-    return f"{value:,.6g}".replace("-", "−") if abs(value) < 1e6 else f"{value:.4g}".replace("e+0", "e").replace("e+", "e")
-
-
-def _confidence(value: object) -> str:
-    """Dots and a word; a choice of the designer has neither."""
-    word = _text(value)
-    return f"{DOTS[word]} {word}" if word in DOTS else word
-
-
-def _range(value: object) -> str:
-    if isinstance(value, str) or not hasattr(value, "__len__") or len(value) != 2:
-        return ""
-    low, high = (float(v) for v in value)  # type: ignore[attr-defined]
-    return f"{_text(low)} to {_text(high)}"
-
-
 def _documents(sections: Sequence[Section]) -> list[tuple[str, str]]:
     """(element id, JSON) of every view of every chart."""
     return [(f"f-{chart.name}-{i}", as_json(_document(view))) for s in sections for chart in s.charts for i, view in enumerate(chart.views)]
 
 
 def _document(view: View) -> dict[str, Any]:
-    return {"figure": _bare(view.figure), "small": view.small, "narrow": _bare(view.narrow) if view.narrow is not None else None, "narrowBelow": view.narrow_below}
+    return {
+        "figure": _bare(view.figure),
+        "small": view.small,
+        "narrow": _bare(view.narrow) if view.narrow is not None else None,
+        "narrowBelow": view.narrow_below,
+    }
 
 
 def _bare(figure: Any) -> dict[str, Any]:
@@ -213,7 +179,12 @@ def _bare(figure: Any) -> dict[str, Any]:
 
 def as_json(document: object) -> str:
     """JSON that may stand inside a script element: ``<`` is written as an escape; NaN is refused."""
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    return (
+        json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        .replace("<", "\\u003c")
+        .replace("\u2028", "\\u2028")
+        .replace("\u2029", "\\u2029")
+    )
 
 
 def tie(text: str) -> str:
@@ -224,7 +195,8 @@ def tie(text: str) -> str:
 def content_policy(*scripts: str) -> str:
     """Content security policy that runs exactly the given scripts and loads nothing."""
     hashes = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in scripts)
-    return f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:; font-src data:; base-uri 'none'; form-action 'none'"
+    rest = "style-src 'unsafe-inline'; img-src data: blob:; font-src data:; base-uri 'none'; form-action 'none'"
+    return f"default-src 'none'; script-src {hashes}; {rest}"
 
 
 def theme_css() -> str:

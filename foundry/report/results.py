@@ -11,29 +11,57 @@ Each of them is optional: what is missing is left out of the page, never guessed
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
 
+from foundry.store import MANIFEST, PARAMETERS, SUMMARY, read_json, read_table
+from foundry.yamlio import flatten, parse
+
 COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "kpis": ("scenario", "replication", "kpi", "numerator", "denominator", "value", "unit"),
     "batches": (
-        "scenario", "replication", "batch", "product", "start_s", "fill_s", "end_s", "disposition", "reason", "stopped_at", "doses", "true_good", "true_cause",
+        "scenario",
+        "replication",
+        "batch",
+        "product",
+        "start_s",
+        "fill_s",
+        "end_s",
+        "disposition",
+        "reason",
+        "stopped_at",
+        "doses",
+        "true_good",
+        "true_cause",
     ),
     "ledger_totals": ("scenario", "replication", "step", "category", "outcome", "cause", "cents"),
     "series": ("scenario", "replication", "series", "subject", "day", "value", "unit"),
     "trajectories": ("scenario", "quantity", "day", "q05", "q25", "q50", "q75", "q95", "n"),
     "resources": ("scenario", "pool", "suite", "unit"),
     "events": (
-        "scenario", "replication", "time_s", "since_s", "kind", "batch", "product", "token", "step", "attempt", "resource", "unit", "value", "reason", "open",
+        "scenario",
+        "replication",
+        "time_s",
+        "since_s",
+        "kind",
+        "batch",
+        "product",
+        "token",
+        "step",
+        "attempt",
+        "resource",
+        "unit",
+        "value",
+        "reason",
+        "open",
     ),
     "tests": ("scenario", "replication", "batch", "assay", "sampled_s", "result_s", "work_s", "queue_s", "value", "mark"),
-}  # fmt: skip
-PARAMETER_COLUMNS: Final = ("scenario", "path", "value", "unit", "source", "range", "confidence", "note")
+}
+PARAMETER_COLUMNS: Final = ("scenario", "path", "value", "unit", "source", "range", "confidence", "note", "kind", "law", "given")
 
 
 @dataclass(frozen=True)
@@ -78,39 +106,33 @@ def read_results(folder: Path) -> Results:
 
     Raises
     ------
-    FileNotFoundError
-        When the folder has no ``summary.json``, so it is not a result folder.
+    foundry.store.NotAResult
+        When the folder has no summary, so it is not a result folder, or one of its documents cannot be read.
     """
-    summary_path = folder / "summary.json"
-    if not summary_path.is_file():
-        raise FileNotFoundError(f"{folder} is not a result folder: it has no summary.json")
-    manifest_path = folder / "manifest.json"
-    manifest = json.loads(manifest_path.read_text(encoding="utf-8")) if manifest_path.is_file() else {}
-    frames = {name: frame for name in COLUMNS if (frame := _read_table(folder, name)) is not None}
-    return Results(manifest, json.loads(summary_path.read_text(encoding="utf-8")), _read_parameters(folder), frames)
+    summary = read_json(folder, SUMMARY)
+    manifest = read_json(folder, MANIFEST) if (folder / MANIFEST).is_file() else {}
+    frames = {name: frame for name in COLUMNS if (frame := _read_frame(folder, name)) is not None}
+    return Results(manifest, summary, _read_parameters(folder), frames)
 
 
-def _read_table(folder: Path, name: str) -> pd.DataFrame | None:
-    parquet, csv = folder / f"{name}.parquet", folder / f"{name}.csv"
-    if parquet.is_file():
-        return pd.read_parquet(parquet)
-    return pd.read_csv(csv, keep_default_na=True) if csv.is_file() else None
+def _read_frame(folder: Path, name: str) -> pd.DataFrame | None:
+    """The named table from parquet or CSV; None when the folder holds neither."""
+    if (folder / f"{name}.parquet").is_file():
+        return read_table(folder, name)
+    csv = folder / f"{name}.csv"
+    return pd.read_csv(csv) if csv.is_file() else None
 
 
 def _read_parameters(folder: Path) -> pd.DataFrame:
     """Every parameter with its source; from the YAML, else from a table."""
-    path = folder / "scenario.resolved.yaml"
-    if not path.is_file():
-        table = _read_table(folder, "parameters")
-        return pd.DataFrame(columns=list(PARAMETER_COLUMNS)) if table is None else table.reindex(columns=list(PARAMETER_COLUMNS))
-    from ruamel.yaml import YAML
-
-    with path.open(encoding="utf-8") as stream:
-        document = YAML(typ="safe", pure=True).load(stream) or {}
-    return parameter_table(document)
+    path = folder / PARAMETERS
+    if path.is_file():
+        return parameter_table(flatten(parse(path.read_text(encoding="utf-8"), path.name).node)[0] or {})
+    table = _read_frame(folder, "parameters")
+    return pd.DataFrame(columns=list(PARAMETER_COLUMNS)) if table is None else table.reindex(columns=list(PARAMETER_COLUMNS))
 
 
-def parameter_table(document: Mapping[str, Sequence[Mapping[str, Any]]]) -> pd.DataFrame:
+def parameter_table(document: Mapping[str, Any]) -> pd.DataFrame:
     """One row a scenario and parameter from the mapping scenario -> list of records."""
-    rows = [{"scenario": scenario, **record} for scenario, records in document.items() if isinstance(records, list) for record in records]
+    rows = [{**record, "scenario": scenario} for scenario, records in document.items() if isinstance(records, list) for record in records]
     return pd.DataFrame(rows).reindex(columns=list(PARAMETER_COLUMNS))

@@ -177,4 +177,3 @@ def signed(text: str) -> str:
 def fixed(value: float | None, decimals: int = 1) -> str:
     """A number with a fixed count of decimals, thousands comma and true minus."""
     return "not defined" if not is_number(value) else _grouped(value, decimals)
-

@@ -7,14 +7,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from foundry.report.tokens import fixed, is_number, money, number, percent
+from foundry.verdict import Direction, terms
 
 Effect = Literal["better", "worse", "differs", "none", "no interval"]
 Kind = Literal["money", "share", "days", "hours", "count"]
 
+EFFECTS: Final[dict[str, Effect]] = {
+    "better": "better",
+    "worse": "worse",
+    "differs": "differs",
+    "no difference": "none",
+    "no interval": "no interval",
+    "not defined": "no interval",
+}
 UNITS: Final[dict[Kind, str]] = {"money": "{currency}", "share": "%", "days": "days", "hours": "hours", "count": ""}
 FORMATS: Final[dict[Kind, Callable[[float | None], str]]] = {
     "money": money,
@@ -31,7 +40,7 @@ class Measure:
 
     label: str
     kind: Kind
-    good: int
+    good: int = 0
     unit: str = ""
 
     def text(self, value: float | None) -> str:
@@ -52,34 +61,51 @@ class Measure:
         return self.unit or UNITS[self.kind].format(currency=currency)
 
 
+GOOD: Final[dict[Direction, int]] = {"higher": 1, "lower": -1, "none": 0}
 MEASURES: Final[dict[str, Measure]] = {
-    "cost_per_released_dose": Measure("Cost per released dose", "money", -1),
-    "cost_per_good_dose": Measure("Cost per good dose", "money", -1),
-    "doses_released_per_year": Measure("Doses released per year", "count", 1, "doses"),
+    "cost_per_released_dose": Measure("Cost per released dose", "money"),
+    "cost_per_good_dose": Measure("Cost per good dose", "money"),
+    "doses_released_per_year": Measure("Doses released per year", "count", 0, "doses"),
     "batches_started": Measure("Batches started", "count", 0, "batches"),
-    "batches_released": Measure("Batches released", "count", 1, "batches"),
-    "batch_failure_rate": Measure("Batch failure rate", "share", -1),
-    "true_failure_rate": Measure("True failure rate", "share", -1),
-    "first_pass_yield": Measure("First-pass yield", "share", 1),
-    "lead_time_d": Measure("Lead time", "days", -1),
-    "release_lead_time_d": Measure("Fill to release", "days", -1),
+    "batches_released": Measure("Batches released", "count", 0, "batches"),
+    "batch_failure_rate": Measure("Batch failure rate", "share"),
+    "true_failure_rate": Measure("True failure rate", "share"),
+    "first_pass_yield": Measure("First-pass yield", "share"),
+    "lead_time_d": Measure("Lead time", "days"),
+    "release_lead_time_d": Measure("Fill to release", "days"),
     "wip_batches": Measure("Work in progress", "count", 0, "batches"),
-    "probability_demand_met": Measure("Chance that demand is met", "share", 1),
-    "consumer_risk": Measure("Consumer risk", "share", -1),
-    "producer_risk": Measure("Producer risk", "share", -1),
-    "bad_given_released": Measure("Bad among released", "share", -1),
-    "capex": Measure("Capital outlay", "money", -1),
-    "direct_cost_per_batch": Measure("Direct cost per batch", "money", -1),
-    "overtime_h": Measure("Overtime", "hours", -1),
-    "queue_wait_h": Measure("Queue wait", "hours", -1),
-    "utilisation": Measure("Utilisation", "share", 0),
-    "state_share": Measure("Share of time", "share", 0),
+    "probability_demand_met": Measure("Chance that demand is met", "share"),
+    "consumer_risk": Measure("Consumer risk", "share"),
+    "producer_risk": Measure("Producer risk", "share"),
+    "bad_given_released": Measure("Bad among released", "share"),
+    "capex": Measure("Capital outlay", "money"),
+    "direct_cost_per_batch": Measure("Direct cost per batch", "money"),
+    "work_in_progress_cost": Measure("Money in unfinished batches", "money"),
+    "overtime_h": Measure("Overtime", "hours"),
+    "queue_wait_h": Measure("Queue wait", "hours"),
+    "utilisation": Measure("Utilisation", "share"),
+    "state_share": Measure("Share of time", "share"),
 }
 HEADLINE: Final = (
-    "cost_per_released_dose", "cost_per_good_dose", "doses_released_per_year", "batches_started", "batches_released", "batch_failure_rate",
-    "true_failure_rate", "first_pass_yield", "lead_time_d[p50]", "lead_time_d[p90]", "release_lead_time_d[p50]", "release_lead_time_d[p90]",
-    "wip_batches", "probability_demand_met", "consumer_risk", "producer_risk", "bad_given_released", "capex",
-)  # fmt: skip
+    "cost_per_released_dose",
+    "cost_per_good_dose",
+    "doses_released_per_year",
+    "batches_started",
+    "batches_released",
+    "batch_failure_rate",
+    "true_failure_rate",
+    "first_pass_yield",
+    "lead_time_d[p50]",
+    "lead_time_d[p90]",
+    "release_lead_time_d[p50]",
+    "release_lead_time_d[p90]",
+    "wip_batches",
+    "probability_demand_met",
+    "consumer_risk",
+    "producer_risk",
+    "bad_given_released",
+    "capex",
+)
 CARDS: Final = ("cost_per_released_dose", "doses_released_per_year", "batch_failure_rate", "lead_time_d[p50]")
 ACRONYMS: Final = {"qc": "QC", "qa": "QA", "ipsc": "iPSC", "ddpcr": "ddPCR", "nat": "NAT", "bsc": "BSC"}
 QUANTILES: Final = {"p50": "Median", "p90": "P90"}
@@ -97,17 +123,32 @@ def subject(kpi: str) -> str:
 
 def measure(kpi: str) -> Measure:
     """Label, unit, format and good direction of a KPI; an unknown one is a plain count with no good direction."""
-    found = MEASURES.get(base_name(kpi), Measure(pretty(base_name(kpi)).capitalize(), "count", 0))
-    inside = subject(kpi)
-    if not inside:
-        return found
-    label = f"{QUANTILES[inside]} {lower(found.label)}" if inside in QUANTILES else f"{found.label} ({pretty(inside)})"
-    return Measure(label, found.kind, found.good, found.unit)
+    found = MEASURES.get(base_name(kpi), Measure(capital(pretty(base_name(kpi))), "count"))
+    good, inside = GOOD[terms(kpi).good], subject(kpi)
+    label = (
+        f"{QUANTILES[inside]} {lower(found.label)}"
+        if inside in QUANTILES
+        else f"{found.label} ({cause(inside)})"
+        if inside
+        else found.label
+    )
+    return replace(found, label=label, good=good)
 
 
 def pretty(name: object) -> str:
     """A name from a configuration as words: ``qc_analyst`` -> ``qc analyst``."""
     return " ".join(ACRONYMS.get(word, word) for word in str(name).replace("_", " ").split()) or "unnamed"
+
+
+def cause(reason: str) -> str:
+    """Why a batch was lost, as words: ``rejected:flow_purity`` -> ``flow purity (release)``.
+
+    >>> cause("aborted:contamination"), cause("karyotype")
+    ('contamination (in process)', 'karyotype')
+    """
+    outcome, colon, what = reason.partition(":")
+    place = {"rejected": " (release)", "aborted": " (in process)"}.get(outcome) if colon else None
+    return pretty(reason.replace(":", ": ")) if place is None else pretty(what.replace(":", ": ")) + place
 
 
 def shorten(text: str, limit: int) -> str:
@@ -175,10 +216,13 @@ class Difference:
     relative_low: float
     relative_high: float
     factor: float
+    outcome: str = ""
 
     @property
     def effect(self) -> Effect:
-        """Better or worse only when the interval excludes zero and the KPI has a good direction."""
+        """Better or worse only when the interval excludes zero and the KPI has a good direction; as the summary says, when it does."""
+        if self.outcome in EFFECTS:
+            return EFFECTS[self.outcome]
         low, high = (self.relative_low, self.relative_high) if is_number(self.relative_low) else (self.low, self.high)
         if not (is_number(low) and is_number(high)):
             return "no interval"
@@ -207,7 +251,8 @@ def _difference(entry: Mapping[str, Any], scenarios: Mapping[str, Any]) -> Diffe
     relative_low, relative_high = _float(entry.get("relative_low")), _float(entry.get("relative_high"))
     if not is_number(relative_low) and is_number(base) and base != 0:
         relative_low, relative_high = sorted((low / base, high / base)) if is_number(low) else (math.nan, math.nan)
-    return Difference(kpi, a, b, difference, low, high, relative, relative_low, relative_high, _float(entry.get("variance_reduction_factor")))
+    factor = _float(entry.get("variance_reduction", entry.get("variance_reduction_factor")))
+    return Difference(kpi, a, b, difference, low, high, relative, relative_low, relative_high, factor, str(entry.get("outcome", "")))
 
 
 def find(all_differences: Sequence[Difference], kpi: str, b: str | None = None) -> Difference | None:

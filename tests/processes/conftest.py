@@ -47,6 +47,6 @@ class Followed:
         return self.read("viable_cells")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def follow() -> Callable[..., Followed]:
     return Followed

@@ -193,7 +193,7 @@ def test_composition_and_vials(lot: Lot, follow: Callable[..., Any]) -> None:
     assert f"{kinds[0] / sum(kinds):.1e}" == "1.9e-04"
     assert batch.read("purity") == pytest.approx(0.97, rel=1e-12)
     assert f"{batch.read('residual_pluripotent'):.1e}" == ("2.5e-07" if lot.line == "manual" else "2.4e-07")
-    assert batch.read("vials") == {("manual", 1): 100, ("manual", 2): 201, ("automated", 1): 112, ("automated", 2): 224}[lot.line, lot.units]
+    assert batch.read("vials") == {"manual": (100, 201), "automated": (112, 224)}[lot.line][lot.units - 1]
 
 
 @pytest.mark.parametrize("lot", LOTS[::2], ids=lambda lot: f"{lot.line}-{lot.lot}")
@@ -205,7 +205,7 @@ def test_viability_is_realistic_at_the_gates(lot: Lot, follow: Callable[..., Any
     d0 = batch.now_s / 86400.0
     product(batch, lot, d0)
     assert 0.95 < batch.read("viability") < 0.99
-    assert 0.85 < 0.90 * batch.read("viability")
+    assert batch.read("viability") * 0.90 > 0.85                # thawed
 
 
 def test_reference_end_points(follow: Callable[..., Any]) -> None:

@@ -16,7 +16,19 @@ DAY_S = 86_400
 HORIZON_D, WARM_UP_D = 730.5, 365.25
 NAMES = ("synthetic_manual", "synthetic_automated")
 CAUSES = ("low purity", "contamination", "failed_commitment", "residual_pluripotent", "karyotype")
-STEPS = ("thaw", "passage P1", "seed differentiation stacks", "exchange d0", "dissociate and pool", "wash and concentrate", "formulate and fill", "controlled-rate freeze", "inspect and store", "release tests", "QA review")
+STEPS = (
+    "thaw",
+    "passage P1",
+    "seed differentiation stacks",
+    "exchange d0",
+    "dissociate and pool",
+    "wash and concentrate",
+    "formulate and fill",
+    "controlled-rate freeze",
+    "inspect and store",
+    "release tests",
+    "QA review",
+)
 CATEGORIES = ("materials", "labour", "quality control", "facility", "equipment", "vessels", "waste")
 POOLS = {
     "operator": ("grade B", 4), "qc_analyst": ("QC lab", 2), "qa_reviewer": ("QA office", 1), "biosafety_cabinet": ("grade B", 3), "incubator": ("grade B", 12),
@@ -37,10 +49,24 @@ class Line:
     doses: float
 
 
-LINES = (Line(24, 0.26, 62.0, 610_000.0, 22.0), Line(24, 0.14, 55.0, 660_000.0, 29.0), Line(24, 0.2, 57.0, 600_000.0, 25.0), Line(24, 0.3, 70.0, 500_000.0, 20.0))
+LINES = (
+    Line(24, 0.26, 62.0, 610_000.0, 22.0),
+    Line(24, 0.14, 55.0, 660_000.0, 29.0),
+    Line(24, 0.2, 57.0, 600_000.0, 25.0),
+    Line(24, 0.3, 70.0, 500_000.0, 20.0),
+)
 
 
-def write(folder: Path, names: Sequence[str] = NAMES, replications: int = 20, *, released: bool = True, log: bool = True, cause: str = "low purity", seed: int = 1) -> Path:
+def write(
+    folder: Path,
+    names: Sequence[str] = NAMES,
+    replications: int = 20,
+    *,
+    released: bool = True,
+    log: bool = True,
+    cause: str = "low purity",
+    seed: int = 1,
+) -> Path:
     """Write a whole folder; ``released=False``: every batch is lost; ``log=False``: no replication was kept row by row."""
     folder.mkdir(parents=True, exist_ok=True)
     frames: dict[str, list[pd.DataFrame]] = {}
@@ -57,9 +83,26 @@ def write(folder: Path, names: Sequence[str] = NAMES, replications: int = 20, *,
 
 
 def _manifest(names: Sequence[str]) -> dict[str, Any]:
-    assays = {a: {"attribute": attribute, "cv": cv, "sd": sd, "lod": 0.01 if attribute == "purity" else None} for a, (attribute, cv, sd) in ASSAYS.items()}
-    facts = {"horizon_d": HORIZON_D, "warm_up_d": WARM_UP_D, "price_year": 2025, "currency": "USD", "cells_per_dose": 2e8, "assays": assays, "limits": {"purity": [0.8, None]}}
-    return {"version": "0.0.0", "seed": 42, "config_hash": "synthetic", "command": "none: synthetic numbers", "scenarios": {name: facts for name in names}}
+    assays = {
+        a: {"attribute": attribute, "cv": cv, "sd": sd, "lod": 0.01 if attribute == "purity" else None}
+        for a, (attribute, cv, sd) in ASSAYS.items()
+    }
+    facts = {
+        "horizon_d": HORIZON_D,
+        "warm_up_d": WARM_UP_D,
+        "price_year": 2025,
+        "currency": "USD",
+        "cells_per_dose": 2e8,
+        "assays": assays,
+        "limits": {"purity": [0.8, None]},
+    }
+    return {
+        "version": "0.0.0",
+        "seed": 42,
+        "config_hash": "synthetic",
+        "command": "none: synthetic numbers",
+        "scenarios": dict.fromkeys(names, facts),
+    }
 
 
 def _write_parameters(path: Path, names: Sequence[str]) -> None:
@@ -70,10 +113,12 @@ def _write_parameters(path: Path, names: Sequence[str]) -> None:
             {"path": f"plant.pools.pool_{i:02d}.mtbf_h", "value": 1500 + i, "unit": "h", "source": "assumption" if assumed else f"REF-{i}", "range": [500, 4000] if assumed else None,
              "confidence": "assumption" if assumed else "verified", "note": "first passage after thaw" if i == 1 else None}
         )  # fmt: skip
-    path.write_text(json.dumps({name: rows for name in names}), encoding="utf-8")    # JSON is YAML
+    path.write_text(json.dumps(dict.fromkeys(names, rows)), encoding="utf-8")  # JSON is YAML
 
 
-def _scenario(name: str, line: Line, replications: int, released: bool, log: bool, causes: Sequence[str], seed: int) -> dict[str, pd.DataFrame]:
+def _scenario(
+    name: str, line: Line, replications: int, released: bool, log: bool, causes: Sequence[str], seed: int
+) -> dict[str, pd.DataFrame]:
     random = np.random.default_rng(seed)
     batches = pd.concat([_batches(name, line, r, released, causes, random) for r in range(replications)], ignore_index=True)
     totals = pd.concat([_ledger(name, line, r, batches, random) for r in range(replications)], ignore_index=True)
@@ -123,16 +168,36 @@ def _ledger(name: str, line: Line, replication: int, batches: pd.DataFrame, rand
         part = 0.55 if batch["disposition"] == "aborted" else 1.0
         for category, share in zip(CATEGORIES, shares, strict=True):
             for step in STEPS if share else ():
-                cents = int(100 * part * line.cost_per_batch * share / len(STEPS) * (1 + 0.3 * len(step) / 20) * (1 + 0.05 * random.standard_normal()))
+                cents = int(
+                    100
+                    * part
+                    * line.cost_per_batch
+                    * share
+                    / len(STEPS)
+                    * (1 + 0.3 * len(step) / 20)
+                    * (1 + 0.05 * random.standard_normal())
+                )
                 rows.append({"step": step, "category": category, "outcome": batch["disposition"], "cause": batch["reason"], "cents": cents})
     year = line.starts * line.cost_per_batch
-    fixed = (("facility", 0.12), ("equipment", 0.07), ("labour", 0.1)) if line is LINES[0] else (("facility", 0.07), ("equipment", 0.2), ("labour", 0.08))
+    fixed = (
+        (("facility", 0.12), ("equipment", 0.07), ("labour", 0.1))
+        if line is LINES[0]
+        else (("facility", 0.07), ("equipment", 0.2), ("labour", 0.08))
+    )
     rows += [{"step": "", "category": c, "outcome": "", "cause": "", "cents": int(100 * share * year)} for c, share in fixed]
     frame = pd.DataFrame(rows).groupby(["step", "category", "outcome", "cause"], as_index=False)["cents"].sum()
     return frame.assign(scenario=name, replication=replication)
 
 
-def _kpis(name: str, line: Line, batches: pd.DataFrame, totals: pd.DataFrame, replications: int, causes: Sequence[str], random: np.random.Generator) -> pd.DataFrame:
+def _kpis(
+    name: str,
+    line: Line,
+    batches: pd.DataFrame,
+    totals: pd.DataFrame,
+    replications: int,
+    causes: Sequence[str],
+    random: np.random.Generator,
+) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for replication in range(replications):
         mine = _window(batches[batches["replication"] == replication])
@@ -150,7 +215,18 @@ def _kpis(name: str, line: Line, batches: pd.DataFrame, totals: pd.DataFrame, re
         sums |= {f"batch_failure_rate[{c}]": (float((lost["reason"] == c).sum()), decided, "1") for c in causes}
         for i, pool in enumerate(POOLS):
             sums |= _states(pool, min(0.9, 0.78 * line.failure / 0.26 / (1 + 0.5 * i)), i < 3, random)
-        rows += [{"scenario": name, "replication": replication, "kpi": k, "numerator": n, "denominator": d, "value": n / d if d else math.nan, "unit": u} for k, (n, d, u) in sums.items()]
+        rows += [
+            {
+                "scenario": name,
+                "replication": replication,
+                "kpi": k,
+                "numerator": n,
+                "denominator": d,
+                "value": n / d if d else math.nan,
+                "unit": u,
+            }
+            for k, (n, d, u) in sums.items()
+        ]
     return pd.DataFrame(rows)
 
 
@@ -158,9 +234,18 @@ def _states(pool: str, busy: float, people: bool, random: np.random.Generator) -
     busy = busy * (1 + 0.03 * random.standard_normal())
     on_shift = 0.24 if people else 1.0
     blocked, down, cleaning = 0.1 * busy * on_shift, 0.0 if people else 0.01, 0.0 if people else 0.02
-    shares = {"working": busy * on_shift * 0.85, "blocked": blocked, "down": down, "cleaning": cleaning, "maintenance": 0.0, "off_shift": 1 - on_shift}
+    shares = {
+        "working": busy * on_shift * 0.85,
+        "blocked": blocked,
+        "down": down,
+        "cleaning": cleaning,
+        "maintenance": 0.0,
+        "off_shift": 1 - on_shift,
+    }
     shares["starved"] = 1 - sum(shares.values())
-    return {f"state_share[{pool}.{s}]": (v * 31_536_000, 31_536_000.0, "1") for s, v in shares.items()} | {f"utilisation[{pool}]": (shares["working"], on_shift, "1")}
+    return {f"state_share[{pool}.{s}]": (v * 31_536_000, 31_536_000.0, "1") for s, v in shares.items()} | {
+        f"utilisation[{pool}]": (shares["working"], on_shift, "1")
+    }
 
 
 def _series(name: str, line: Line, replications: int, random: np.random.Generator) -> pd.DataFrame:
@@ -181,12 +266,35 @@ def _trajectories(name: str, line: Line) -> pd.DataFrame:
         purity = 0.0 if day < 18 else 0.93 / (1 + math.exp(-(day - 24) / 2))
         for quantity, value, spread in (("viable_cells", cells, 0.35), ("purity", purity, 0.06), ("viability", 0.93, 0.02)):
             low, high = value * (1 - spread), min(value * (1 + spread), 1.0) if quantity != "viable_cells" else value * (1 + spread)
-            rows.append({"scenario": name, "quantity": quantity, "day": float(day), "q05": low, "q25": (low + value) / 2, "q50": value, "q75": (high + value) / 2, "q95": high, "n": 400})
+            rows.append(
+                {
+                    "scenario": name,
+                    "quantity": quantity,
+                    "day": float(day),
+                    "q05": low,
+                    "q25": (low + value) / 2,
+                    "q50": value,
+                    "q75": (high + value) / 2,
+                    "q95": high,
+                    "n": 400,
+                }
+            )
     return pd.DataFrame(rows)
 
 
 def _event(kind: str, since: float, until: float, **more: Any) -> dict[str, Any]:
-    blank = {"batch": -1, "product": "", "token": -1, "step": "", "attempt": -1, "resource": "", "unit": -1, "value": math.nan, "reason": "", "open": 0}
+    blank = {
+        "batch": -1,
+        "product": "",
+        "token": -1,
+        "step": "",
+        "attempt": -1,
+        "resource": "",
+        "unit": -1,
+        "value": math.nan,
+        "reason": "",
+        "open": 0,
+    }
     return {"time_s": int(until * DAY_S), "since_s": int(since * DAY_S), "kind": kind, **blank, **more}
 
 
@@ -207,25 +315,68 @@ def _events(name: str, batches: pd.DataFrame, random: np.random.Generator) -> pd
             rows.append(_event("WORKING", at + 0.1, at + 0.11, batch=number, step="image", resource="robot_arm", unit=0))
         rows.append(_event("QUEUED", start + 14, start + 14 + 0.4 * random.random(), batch=number, token=0, step="passage P3"))
         for day in (4, 9, 14, 20, 32):
-            rows.append(_event("MEASURED", start + day, start + day, batch=number, token=0, step="count", resource="viable_count", value=2e6 * math.exp(0.42 * min(day, 21)) * (1 + 0.08 * random.standard_normal())))
+            rows.append(
+                _event(
+                    "MEASURED",
+                    start + day,
+                    start + day,
+                    batch=number,
+                    token=0,
+                    step="count",
+                    resource="viable_count",
+                    value=2e6 * math.exp(0.42 * min(day, 21)) * (1 + 0.08 * random.standard_normal()),
+                )
+            )
         for day in (17, 25, 30, 33):
             true = 0.93 / (1 + math.exp(-(day - 24) / 2)) if day > 18 else 0.0
             low = true < 0.01
-            rows.append(_event("MEASURED", start + day, start + day, batch=number, token=0, step="stain", resource="flow_purity", value=0.0 if low else true + 0.02 * random.standard_normal(), reason="<LOD" if low else ""))
+            rows.append(
+                _event(
+                    "MEASURED",
+                    start + day,
+                    start + day,
+                    batch=number,
+                    token=0,
+                    step="stain",
+                    resource="flow_purity",
+                    value=0.0 if low else true + 0.02 * random.standard_normal(),
+                    reason="<LOD" if low else "",
+                )
+            )
     rows.append(_event("DOWN", 200.0, 203.0, resource="incubator", unit=2))
     return pd.DataFrame(rows).assign(scenario=name, replication=0)
 
 
 def _tests(name: str, batches: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
-    hours = {"sterility_14d": (336.0, 6.0), "mycoplasma_nat": (30.0, 6.0), "potency": (60.0, 20.0), "residual_ipsc_ddpcr": (9.0, 2.0), "flow_purity": (6.0, 1.0), "viable_count": (0.0, 0.0)}
+    hours = {
+        "sterility_14d": (336.0, 6.0),
+        "mycoplasma_nat": (30.0, 6.0),
+        "potency": (60.0, 20.0),
+        "residual_ipsc_ddpcr": (9.0, 2.0),
+        "flow_purity": (6.0, 1.0),
+        "viable_count": (0.0, 0.0),
+    }
     rows = []
     for batch in batches[batches["fill_s"] > 0].to_dict("records"):
         for assay, (work, wait) in hours.items():
             queue = wait * random.exponential()
             sampled = int(batch["fill_s"])
             value = {"flow_purity": 0.92, "viable_count": 8e9}.get(assay, 0.0)
-            rows.append({"batch": batch["batch"], "assay": assay, "sampled_s": sampled, "result_s": sampled + int(3600 * (work + queue)), "work_s": int(3600 * work), "queue_s": int(3600 * queue), "value": value, "mark": ""})
-    return pd.DataFrame(rows, columns=["batch", "assay", "sampled_s", "result_s", "work_s", "queue_s", "value", "mark"]).assign(scenario=name, replication=0)
+            rows.append(
+                {
+                    "batch": batch["batch"],
+                    "assay": assay,
+                    "sampled_s": sampled,
+                    "result_s": sampled + int(3600 * (work + queue)),
+                    "work_s": int(3600 * work),
+                    "queue_s": int(3600 * queue),
+                    "value": value,
+                    "mark": "",
+                }
+            )
+    return pd.DataFrame(rows, columns=["batch", "assay", "sampled_s", "result_s", "work_s", "queue_s", "value", "mark"]).assign(
+        scenario=name, replication=0
+    )
 
 
 def summarise(kpis: pd.DataFrame, batches: pd.DataFrame, names: Sequence[str], replications: int) -> dict[str, Any]:
@@ -240,7 +391,12 @@ def summarise(kpis: pd.DataFrame, batches: pd.DataFrame, names: Sequence[str], r
             scores[name, str(kpi)] = mean, z
             scenarios[name][str(kpi)] = _entry(mean, z, replications, str(rows["unit"].iloc[0]))
         scenarios[name] |= _lead(_window(batches[batches["scenario"] == name]), replications)
-    paired = [_paired(kpi, names[0], other, scores, scenarios, replications) for other in names[1:] for kpi in scenarios[names[0]] if not kpi.startswith(("state_share", "utilisation"))]
+    paired = [
+        _paired(kpi, names[0], other, scores, scenarios, replications)
+        for other in names[1:]
+        for kpi in scenarios[names[0]]
+        if not kpi.startswith(("state_share", "utilisation"))
+    ]
     return {"schema": 1, "scenarios": scenarios, "paired": paired, "fingerprint": "synthetic"}
 
 
@@ -271,11 +427,19 @@ def _lead(released: pd.DataFrame, replications: int) -> dict[str, Any]:
         for kpi, shift in (("lead_time_d", 0.0), ("release_lead_time_d", -days.mean() + 22 if len(days) else 0.0)):
             value = float(days.quantile(q)) + shift if len(days) else math.nan
             half = 0.5 if replications >= 5 else math.nan
-            answer[f"{kpi}[{name}]"] = {"mean": _or_none(value), "low": _or_none(value - half), "high": _or_none(value + half), "unit": "d", "n": replications}
+            answer[f"{kpi}[{name}]"] = {
+                "mean": _or_none(value),
+                "low": _or_none(value - half),
+                "high": _or_none(value + half),
+                "unit": "d",
+                "n": replications,
+            }
     return answer
 
 
-def _paired(kpi: str, a: str, b: str, scores: Mapping[tuple[str, str], tuple[float, np.ndarray]], scenarios: Mapping[str, Any], n: int) -> dict[str, Any]:
+def _paired(
+    kpi: str, a: str, b: str, scores: Mapping[tuple[str, str], tuple[float, np.ndarray]], scenarios: Mapping[str, Any], n: int
+) -> dict[str, Any]:
     first, second = (scenarios[s].get(kpi, {}).get("mean") for s in (a, b))
     first, second = (math.nan if v is None else v for v in (first, second))
     if (a, kpi) in scores and (b, kpi) in scores:

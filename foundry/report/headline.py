@@ -10,15 +10,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import pandas as pd
-
 from foundry.report.figures_pairs import relative_text
 from foundry.report.tokens import fixed, is_number, money, number, style
-from foundry.report.words import CARDS, HEADLINE, Difference, base_name, capital, find, join, line, measure, plural, pretty, short_names, subject
+from foundry.report.words import (
+    CARDS,
+    HEADLINE,
+    Difference,
+    base_name,
+    capital,
+    cause,
+    find,
+    join,
+    line,
+    measure,
+    plural,
+    short_names,
+    subject,
+)
 
 COST: Final = "cost_per_released_dose"
-SHOWN_EFFECT: Final = 0.05                                 # the difference that a longer run is asked to show
-SECOND: Final = {"doses_released_per_year": ("releases {} more doses", "releases {} fewer doses"), "batch_failure_rate": ("loses {} more batches", "loses {} fewer batches")}
+SHOWN_EFFECT: Final = 0.05  # the difference that a longer run is asked to show
+SECOND: Final = {
+    "doses_released_per_year": ("releases {} more doses", "releases {} fewer doses"),
+    "batch_failure_rate": ("loses {} more batches", "loses {} fewer batches"),
+}
 
 
 @dataclass(frozen=True)
@@ -71,7 +86,9 @@ def question(scenarios: Sequence[str]) -> str:
     return f"Which line makes a released dose for less than {line(short[0])}?"
 
 
-def verdict(summary: Mapping[str, Any], paired: Sequence[Difference], scenarios: Sequence[str], replications: int, currency: str) -> Sentence:
+def verdict(
+    summary: Mapping[str, Any], paired: Sequence[Difference], scenarios: Sequence[str], replications: int, currency: str
+) -> Sentence:
     """The answer, chosen by the paired interval of the cost per released dose."""
     if not scenarios:
         return Sentence("No verdict: the result folder holds no scenario.")
@@ -97,8 +114,12 @@ def _pair(cost: Difference, paired: Sequence[Difference], name: str, replication
     if cost.effect == "no interval":
         way = "cheaper" if cost.relative < 0 else "dearer"
         if replications == 1:
-            return Sentence("One replication gives no interval.", f" {capital(line(name))} was {size} {way} per released dose in this one history.")
-        return Sentence(f"{replications} replications give no interval.", f" {capital(line(name))} was {size} {way} per released dose in them.")
+            return Sentence(
+                "One replication gives no interval.", f" {capital(line(name))} was {size} {way} per released dose in this one history."
+            )
+        return Sentence(
+            f"{replications} replications give no interval.", f" {capital(line(name))} was {size} {way} per released dose in them."
+        )
     low, high = sorted((100 * abs(cost.relative_low), 100 * abs(cost.relative_high)))
     if cost.effect == "none":
         interval = f"[{fixed(100 * cost.relative_low)}, {fixed(100 * cost.relative_high)}] %, {plural(replications, 'replication')}"
@@ -118,7 +139,8 @@ def _needed(cost: Difference, replications: int) -> str:
 
 def _second(cost: Difference, paired: Sequence[Difference]) -> str:
     """Doses and losses, only when their intervals exclude zero; "but" before what points the other way."""
-    same, opposite = [], []
+    same: list[str] = []
+    opposite: list[str] = []
     for kpi, (more, fewer) in SECOND.items():
         found = find(paired, kpi, cost.b)
         if found is None or found.effect not in ("better", "worse") or not is_number(found.relative):
@@ -134,7 +156,8 @@ def _clause(cost: Difference, name: str) -> str:
         return f"{line(name)} has no cost per dose to compare"
     if cost.effect in ("none", "no interval"):
         return f"no difference in cost per dose is shown for {line(name)} ({relative_text(cost)})"
-    return f"{line(name)} makes a released dose for {fixed(100 * abs(cost.relative), 0)} % {'less' if cost.relative < 0 else 'more'} ({relative_text(cost)})"
+    size, way = fixed(100 * abs(cost.relative), 0), "less" if cost.relative < 0 else "more"
+    return f"{line(name)} makes a released dose for {size} % {way} ({relative_text(cost)})"
 
 
 def _single(summary: Mapping[str, Any], scenario: str, replications: int, currency: str) -> Sentence:
@@ -144,7 +167,9 @@ def _single(summary: Mapping[str, Any], scenario: str, replications: int, curren
     chance = value_of(summary, scenario, "probability_demand_met")
     if is_number(chance):
         text += f"; demand is met in {fixed(100 * chance, 0)} % of {plural(replications, 'replication')}"
-    return Sentence(f"{capital(line(short_names([scenario])[0]))} makes a released dose for {money(entry['mean'])} {currency}", f"{interval}{text}.")
+    return Sentence(
+        f"{capital(line(short_names([scenario])[0]))} makes a released dose for {money(entry['mean'])} {currency}", f"{interval}{text}."
+    )
 
 
 def _nothing_released(summary: Mapping[str, Any], scenarios: Sequence[str], nothing: Sequence[str], currency: str) -> Sentence:
@@ -158,11 +183,13 @@ def _nothing_released(summary: Mapping[str, Any], scenarios: Sequence[str], noth
         text = f" 0 doses were released{where}"
         if causes and is_number(rate):
             top = max(causes, key=lambda c: causes[c])
-            text += f": {fixed(100 * rate, 0)} % of the decided batches were lost, {fixed(100 * causes[top], 0)} % to {pretty(top)}"
+            text += f": {fixed(100 * rate, 0)} % of the decided batches were lost, {fixed(100 * causes[top], 0)} % to {cause(top)}"
         texts.append(text + ".")
     for scenario in scenarios:
         if scenario not in nothing:
-            texts.append(f" {capital(line(short[scenario]))} makes a released dose for {money(value_of(summary, scenario, COST))} {currency}.")
+            texts.append(
+                f" {capital(line(short[scenario]))} makes a released dose for {money(value_of(summary, scenario, COST))} {currency}."
+            )
     return Sentence("No verdict:", "".join(texts))
 
 
@@ -245,27 +272,6 @@ def _table_outcome(difference: Difference | None) -> tuple[str, str]:
         return outcome(difference), difference.effect
     words = {"better": "better", "worse": "worse", "differs": "differs", "none": "no difference shown", "no interval": "no interval"}
     return f"{relative_text(difference)}, {words[difference.effect]}", difference.effect
-
-
-def is_assumption(source: object, confidence: object = None) -> bool:
-    """True for a number without a source or marked as an assumption."""
-    text = str(source).strip().lower() if source is not None and source == source else ""
-    return text in ("", "assumption", "none", "nan") or str(confidence).strip().lower() == "assumption"
-
-
-def assumption_share(parameters: pd.DataFrame) -> tuple[int, int]:
-    """(assumptions, parameters) over all scenarios, each path counted once."""
-    if parameters.empty:
-        return 0, 0
-    once = parameters.drop_duplicates("path")
-    marked = sum(is_assumption(s, c) for s, c in zip(once["source"], once["confidence"], strict=True))
-    return marked, len(once)
-
-
-def trust_sentence(assumptions: int, parameters: int) -> str:
-    """What an interval covers and what it does not."""
-    doubt = f" ({fixed(100 * assumptions / parameters, 0)} % of parameters are assumptions)" if parameters else ""
-    return f"Intervals show chance within the model; they do not cover doubt about the inputs{doubt}."
 
 
 def facts_sentence(facts: Mapping[str, Any], replications: int, scenarios: int, assumptions: int, parameters: int) -> str:

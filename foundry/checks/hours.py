@@ -1,0 +1,82 @@
+"""Planned times against opening hours (C3): work that must fit into a shift needs one shift that is long enough."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache, partial
+
+from foundry.calendars import DAY, openings
+from foundry.checks.names import Names
+from foundry.quantities import Distribution, Number, Quantity, mean
+from foundry.scenario import Calendar
+from foundry.yamlio import Path, Problem
+from processes.recipe import Need, Step
+
+_SPAN_D = 70                # ten weeks show every opening of a week; what is still open at their end counts as endless
+
+
+def check_hours(names: Names) -> Iterator[Problem]:
+    for place in names.routes.places:
+        if place.step.shift == "fit":
+            yield from _fits(names, place.step.needs, (*place.path, "needs"), partial(planned_h, names, place.step))
+    for home, pools in (("plant", names.scenario.plant.pools), ("lab", names.scenario.lab.pools if names.scenario.lab else {})):
+        for name, pool in pools.items():
+            jobs: list[tuple[Path, str, Mapping[str, Need], Number | None]] = [
+                (("repair",), pool.repair.shift, pool.repair.needs, pool.mttr_h)]
+            care = [(("cleaning",), pool.cleaning), *((("maintenance", i), job) for i, job in enumerate(pool.maintenance))]
+            jobs += [(where, job.shift, job.needs, job.duration_h) for where, job in care if job is not None]
+            for where, shift, needs, law in jobs:
+                if shift == "fit" and law is not None:
+                    yield from _fits(names, needs, (home, "pools", name, *where, "needs"), partial(quantile_h, names, law))
+
+
+def planned_h(names: Names, step: Step) -> float:
+    """Planned hours of a step: ``planned_h``, else the 90 % quantile of its duration, its mean with spread off."""
+    if step.planned_h is not None:
+        return step.planned_h
+    if step.spread is None:
+        return quantile_h(names, step.duration_h)
+    factor = Distribution.model_validate({"lognormal": {"mean": 1.0, "cv": step.spread.lognormal["cv"]}})
+    return mean(step.duration_h) * quantile_h(names, factor)
+
+
+def quantile_h(names: Names, number: Number) -> float:
+    if isinstance(number, Quantity) or names.scenario.spread == "off":
+        return mean(number)
+    from foundry.streams import LawTable, quantile  # brings numba
+
+    laws = LawTable()
+    try:
+        index = laws.add(number)
+    except (ValueError, OverflowError):                      # said by `check_laws`
+        return 0.0
+    return quantile(*laws.arrays(), index, 0.9)
+
+
+def _fits(names: Names, needs: Mapping[str, Need], path: Path, planned: Callable[[], float]) -> Iterator[Problem]:
+    """A need of a role is met by some pool of it that is large enough and open long enough at one time."""
+    for role, need in needs.items():
+        pools = [names.pools[pool] for pool in names.roles.get(role, []) if pool in names.pools]
+        spans = [longest_h(names, pool.calendar) for pool in pools if (pool.count or 0) >= need.count]
+        if not spans or max(spans) == float("inf"):
+            continue
+        hours = need.for_h if need.for_h is not None else planned()
+        if round(hours * 3600) > round(max(spans) * 3600):
+            yield Problem((*path, role), f"planned {hours:.4g} h, but the longest opening of `{role}` is {max(spans):.4g} h; "
+                          "shorten it, or say shift: pause or overtime", on_key=True)
+
+
+def longest_h(names: Names, calendar: str | None) -> float:
+    """Longest opening of a calendar, closed dates left out."""
+    if calendar is None or calendar not in names.calendars:
+        return float("inf")
+    model = names.calendars[calendar]
+    return _longest_h(tuple(model.days), tuple(model.hours))
+
+
+@cache
+def _longest_h(days: tuple[str, ...], hours: tuple[str, ...]) -> float:
+    begins, ends = openings(Calendar.model_validate({"days": days, "hours": hours}), dt.date(2026, 1, 5), _SPAN_D * DAY)
+    longest = int(max(ends - begins, default=0))
+    return float("inf") if longest > (_SPAN_D - 14) * DAY else longest / 3600

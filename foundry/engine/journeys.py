@@ -1,0 +1,379 @@
+"""A token's journey: join, culture, line, work, stop and resume (T5, T6, N2, B1-B3). It reads like a batch record."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import simpy
+
+from foundry.engine.floor import Floor
+from foundry.engine.lines import (
+    ABORT_CALL,
+    DOWN_CALL,
+    FINISH,
+    LATE_CALL,
+    LATEST,
+    LEAVE_CALL,
+    SHUT_CALL,
+    TARGET,
+    Call,
+    Deciding,
+    Happening,
+    Line,
+    Unit,
+    Worker,
+    called,
+)
+from foundry.engine.tokens import ASIDE, CULTURE, JOINING, STOPPED, WAITING, WORKING, Batch, Leaves, Redone, Token, Turned
+from foundry.events import Kind
+from foundry.tables import ABORT, FIRST_DEVIATION, FIT, GIVE_UP, GO_ON, LOSE, NEVER, PAUSE, REDO, WAIT, HoldRow, NeedRow, StepRow, Tables
+
+
+class Journeys(Floor):
+    """Tokens on the floor. Everything that happens to a token while it waits or works arrives as an interrupt."""
+
+    def __init__(self, tables: Tables, seed: int, replication: int) -> None:
+        super().__init__(tables, seed, replication)
+        self.steps = tables.steps
+        self.reason = {name: code for code, name in enumerate(tables.reasons)}
+        self.breakdown = [self.reason[f"breakdown:{pool.name}"] for pool in tables.pools]
+        self.aborted = {c: self.reason[f"aborted:{n}"] for n, c in self.reason.items() if f"aborted:{n}" in self.reason}
+        self.lines: dict[tuple[int, tuple[int, ...]], Line] = {}
+        self.resume_lines: dict[tuple[int, int], Line] = {}
+        self.opens = [(o.tolist(), c.tolist()) for o, c in tables.calendars]
+
+    def end_of_step(self, token: Token) -> int:
+        """What the end of the work brings; returns the next step."""
+        raise NotImplementedError
+
+    def turn(self, token: Token, turned: Turned) -> int:
+        """The step is left by another way; returns the next step."""
+        raise NotImplementedError
+
+    def leave(self, token: Token, reason: int, doses: int = 0) -> None:
+        """The token is gone."""
+        raise NotImplementedError
+
+    def record(self, token: Token, step: int) -> None:
+        """Note the truth about a main token at the end of a visit."""
+        raise NotImplementedError
+
+    def cancel(self, batch: Batch, branches: tuple[int, ...]) -> None:
+        """Side tokens of these branches are no longer wanted."""
+        raise NotImplementedError
+
+    def note(self, token: Token, kind: int, since: int, value: float = -1.0, reason: int = 0, *, resource: int = -1,
+             time_s: int = -1, still_open: int = 0) -> None:
+        step = token.step
+        self.rows.append((self.env.now if time_s < 0 else time_s, since, kind, token.batch, 0, token.number,
+                          -1 if step is None else step.index, token.attempt, resource, -1, value, reason, still_open))
+
+    def journey(self, token: Token, step: int) -> Happening:
+        """Step after step, until the token leaves."""
+        try:
+            while step >= 0:
+                step = yield from self.visit(token, self.steps[step])
+            self.leave(token, self.reason["finished" if token.main else "joined"])
+        except Leaves as leaves:
+            self.leave(token, leaves.reason, leaves.doses)
+
+    def visit(self, token: Token, step: StepRow) -> Deciding:
+        """One step: samples it joins, culture until its window, the line, the work. Returns the next step."""
+        before = token.ended[token.step.index] if token.step is not None and token.step.index in token.ended else self.env.now
+        token.step = step
+        token.attempt = token.visits[step.index] = token.visits.get(step.index, 0) + 1
+        try:
+            if step.join:
+                yield from self.join(token)
+            latest = yield from self.culture(token, before)
+            token.queued_s, token.priority, token.shift = self.env.now, step.priority, step.shift
+            while True:
+                try:
+                    yield from self.line(token, latest)
+                    yield from self.work(token)
+                    return self.end_of_step(token)
+                except Redone:
+                    self.record(token, step.index)
+                    token.attempt = token.visits[step.index] = token.attempt + 1
+        except Turned as turned:
+            return self.turn(token, turned)
+
+    def answer(self, token: Token, call: Call) -> None:
+        """What an interrupt means to a token that does not work."""
+        step = token.step
+        assert step is not None
+        if call.kind == LEAVE_CALL:
+            raise Leaves(call.reason)
+        if call.kind == ABORT_CALL:
+            raise Leaves(self.aborted[call.reason])
+        if call.kind == LATE_CALL:
+            raise Turned(step.give_up if step.late == GIVE_UP else step.late, self.reason["window"])
+        if call.kind == DOWN_CALL and call.rule != WAIT and call.unit is not None and call.unit.holder is token:
+            raise Turned(step.give_up, self.breakdown[call.unit.pool.index])
+
+    def join(self, token: Token) -> Happening:
+        """Wait for side tokens of the latest visit of their forks (F2)."""
+        since = token.since_s = self.env.now
+        self._holds_show(token, Kind.HELD)
+        token.state = JOINING
+        while self._awaited(token):
+            token.ready = self.env.event()
+            try:
+                yield token.ready
+            except simpy.Interrupt as interrupt:
+                token.ready = None
+                self._waited(token, since, "join", called(interrupt))
+        token.ready = None
+        if self.env.now > since:
+            self.note(token, Kind.QUEUED, since, -1.0, self.reason["join"])
+
+    def _awaited(self, token: Token) -> bool:
+        assert token.step is not None
+        return any(branch in token.step.join for branch, _ in token.of.sides)
+
+    def _waited(self, token: Token, since: int, reason: str, call: Call) -> None:
+        """Answer while waiting; the interval is logged if the token goes."""
+        try:
+            self.answer(token, call)
+        except (Turned, Leaves):
+            self.note(token, Kind.QUEUED, since, -1.0, self.reason[reason])
+            raise
+
+    def culture(self, token: Token, before: int) -> Deciding:
+        """Planned time until the target of the step's window (T5, T6). Returns the last second in which it may start."""
+        step, now = token.step, self.env.now
+        assert step is not None
+        base = max((since[s] for s, at_end in step.after for since in (token.ended if at_end else token.started,) if s in since),
+                   default=before)
+        target = base + step.target_s
+        if step.every_s and token.attempt > 1 and step.index in token.started:
+            target = token.started[step.index] + step.every_s
+        join_s = self._open_second(step.start_on, max(now, target))
+        if join_s > now:
+            token.state = CULTURE
+            self._holds_show(token, Kind.WORKING)
+            timer = self.env.event() if join_s >= NEVER else self.due(join_s - now, TARGET, token.batch, token.number)
+            while True:
+                try:
+                    yield timer
+                    break
+                except simpy.Interrupt as interrupt:
+                    self.answer(token, called(interrupt))
+        return NEVER if step.latest_s < 0 or step.late == GO_ON else base + step.latest_s
+
+    def _open_second(self, calendar: int, second: int) -> int:
+        """The first second at or after ``second`` in which the calendar is open."""
+        if calendar < 0:
+            return second
+        opens, closes = self.opens[calendar]
+        lo, hi = 0, len(opens)
+        while lo < hi:
+            mid = (lo + hi) // 2
+            lo, hi = (mid + 1, hi) if closes[mid] <= second else (lo, mid)
+        return NEVER if lo == len(opens) else max(second, opens[lo])
+
+    def line(self, token: Token, latest: int) -> Happening:
+        """Stand in line until the floor starts the step; set aside while a held unit is down (B3)."""
+        if self.env.now > latest:
+            self.answer(token, Call(LATE_CALL))
+        if latest < NEVER:
+            self._watch_latest(token, latest)
+        while True:
+            if token.held and any(unit.down for _, units in token.held.values() for unit in units):
+                yield from self._aside(token)
+            since = token.since_s = self.env.now
+            token.state = WAITING
+            self._holds_show(token, Kind.HELD)
+            try:
+                yield self.enter(token, self._line_of(token))
+                self.note(token, Kind.QUEUED, since)
+                return
+            except simpy.Interrupt as interrupt:
+                self.withdraw(token)
+                self._waited(token, since, "", called(interrupt))
+                self.note(token, Kind.QUEUED, since)
+
+    def _aside(self, token: Token) -> Happening:
+        since = token.since_s = self.env.now
+        token.state = ASIDE
+        while self.blocked(token):
+            token.ready = self.env.event()
+            try:
+                yield token.ready
+            except simpy.Interrupt as interrupt:
+                token.ready = None
+                self._waited(token, since, "aside", called(interrupt))
+        token.ready = None
+        self.note(token, Kind.QUEUED, since, -1.0, self.reason["aside"])
+
+    def _watch_latest(self, token: Token, latest: int) -> None:
+        visit = (token.step, token.attempt)
+        event = self.due(latest + 1 - self.env.now, LATEST, token.batch, token.number)
+
+        def late(_: simpy.Event) -> None:
+            if (token.step, token.attempt) == visit and token.state in (WAITING, ASIDE) and token.process is not None:
+                token.process.interrupt(Call(LATE_CALL))
+
+        event.callbacks.append(late)
+
+    def _line_of(self, token: Token) -> Line:
+        step = token.step
+        assert step is not None
+        holds = tuple(h for h in step.holds if h not in token.held)
+        key = (step.index, holds)
+        if key not in self.lines:
+            rows = tuple(self.tables.holds[h] for h in holds)
+            self.lines[key] = Line(step.needs, rows, step, step.planned_s if step.shift == FIT else -1)
+        return self.lines[key]
+
+    def take_hold(self, worker: Worker, hold: HoldRow, units: list[Unit]) -> None:
+        assert isinstance(worker, Token)
+        worker.held[hold.index] = (hold, units)
+        worker.new_holds.append(hold.index)
+
+    def _holds_show(self, token: Token, kind: int) -> None:
+        if token.held:
+            label = token.label()
+            for _, units in token.held.values():
+                for unit in units:
+                    self.mark(unit, kind, label)
+
+    def work(self, token: Token) -> Happening:
+        """The step itself. Its duration is drawn once; stops and parts are the floor's labour."""
+        step = token.step
+        assert step is not None
+        now = token.since_s = self.env.now
+        token.state = WORKING
+        token.started[step.index] = now
+        token.stopped = False
+        token.driver = self._driver(token)
+        if token.latent is not None and step.rate and not step.jump:
+            token.latent.begin(self, token)
+        if token.main and step.cancels:
+            self.cancel(token.of, step.cancels)
+        self._show_work(token)
+        seconds = step.duration_s if step.duration_s >= 0 and step.per < 0 else self._duration(token)
+        try:
+            yield from self.labour(token, seconds, (FINISH, token.batch, token.number), self.stop)
+        except (Turned, Leaves, Redone):
+            self.pausable.pop((token.batch, token.number), None)
+            raise
+        self.pausable.pop((token.batch, token.number), None)
+        self.note(token, Kind.WORKED, token.since_s, -1.0 if token.stopped else token.driver)
+
+    def _duration(self, token: Token) -> int:
+        step = token.step
+        assert step is not None
+        u = self.uniform(step.duration_key, token.batch, token.path, token.attempt)
+        drawn = self.sample(step.duration_law, u)
+        if step.per >= 0:
+            drawn *= step.base_s + step.per_s * token.driver
+        return max(0, math.floor(drawn + 0.5))
+
+    def _driver(self, token: Token) -> float:
+        step = token.step
+        assert step is not None
+        if step.driver >= FIRST_DEVIATION:
+            return float(token.of.deviations[step.driver - FIRST_DEVIATION])
+        return 0.0 if step.driver < 0 or token.latent is None else token.latent.driver(step.driver, self.env.now)
+
+    def _show_work(self, token: Token) -> None:
+        label = token.label()
+        for _, units in token.taken:
+            for unit in units:
+                self.mark(unit, Kind.WORKING, label)
+        self._holds_show(token, Kind.WORKING)
+        if token.shift == PAUSE:
+            self.pausable[token.batch, token.number] = token
+
+    def blocked(self, worker: Worker) -> bool:
+        """A stopped step waits until all it keeps is up and open, a token set aside until its holds are up (B1, B3)."""
+        if isinstance(worker, Token) and worker.state != STOPPED:
+            return any(unit.down for unit in worker.kept())
+        return super().blocked(worker)
+
+    def in_use(self, worker: Worker) -> Iterable[Unit]:
+        yield from super().in_use(worker)
+        if isinstance(worker, Token):
+            for _, units in worker.held.values():
+                yield from units
+
+    def stop(self, token: Token, call: Call) -> Happening:
+        """Work is interrupted: by closing, a breakdown or the end of the batch (B1, B2, F6)."""
+        step = token.step
+        assert step is not None
+        if call.unit is not None and call.unit.holder is not token:
+            return                                          # it gave the unit back in this instant
+        self.pausable.pop((token.batch, token.number), None)
+        why = self.reason["pause"] if call.unit is None else self.breakdown[call.unit.pool.index]
+        ends = call.kind in (ABORT_CALL, LEAVE_CALL)
+        if ends:
+            why = call.reason
+        self.note(token, Kind.WORKED, token.since_s, -1.0 if token.stopped else token.driver, why)
+        if ends:
+            raise Leaves(self.aborted[call.reason] if call.kind == ABORT_CALL else call.reason)
+        if call.kind == DOWN_CALL and call.rule == REDO:
+            self._undo(token)
+            raise Redone
+        if call.kind == DOWN_CALL and call.rule in (LOSE, ABORT):
+            raise Turned(step.give_up, why)
+        token.stopped = True
+        yield from self._resume(token)
+
+    def _undo(self, token: Token) -> None:
+        """Everything this step took is given back (B2 redo)."""
+        self.give_back(unit for _, units in token.taken for unit in units)
+        token.taken = []
+        for h in token.new_holds:
+            self.give_back(token.held.pop(h)[1])
+        token.new_holds = []
+
+    def _resume(self, token: Token) -> Happening:
+        """People go, equipment stays; on with the remaining seconds when all is there again (B1)."""
+        people = tuple(need for need, _ in token.taken if need.people)
+        self.give_back(unit for need, units in token.taken if need.people for unit in units)
+        token.taken = [(need, units) for need, units in token.taken if not need.people]
+        since = token.since_s = self.env.now
+        token.state = STOPPED
+        label, key = token.label(), (token.batch, token.number)
+        self.stopped[key] = token
+        for unit in token.kept():
+            self.mark(unit, Kind.HELD, label)
+        try:
+            while True:
+                try:
+                    while self.blocked(token):
+                        token.ready = self.env.event()
+                        yield token.ready
+                    token.ready = None
+                    yield self.enter(token, self._resume_line(token, people))
+                    break
+                except simpy.Interrupt as interrupt:
+                    token.ready = None
+                    self.withdraw(token)
+                    self._answer_stopped(token, called(interrupt), people)
+        finally:
+            del self.stopped[key]
+            self.note(token, Kind.STOPPED, since)
+        token.since_s = self.env.now
+        token.state = WORKING
+        self._show_work(token)
+
+    def _answer_stopped(self, token: Token, call: Call, people: tuple[NeedRow, ...]) -> None:
+        if call.kind == SHUT_CALL:
+            return
+        if call.kind == DOWN_CALL and call.rule == REDO and call.unit is not None and call.unit.holder is token:
+            self._undo(token)
+            raise Redone
+        self.answer(token, call)
+
+    def _resume_line(self, token: Token, people: tuple[NeedRow, ...]) -> Line:
+        """One line per set of people that can still be due; no fit test, no window (B1)."""
+        step = token.step
+        assert step is not None
+        key = (step.index, len(people))
+        if key not in self.resume_lines:
+            line = self.resume_lines[key] = Line(people, (), None, -1)
+            line.reserve = step.reserve
+        return self.resume_lines[key]

@@ -1,0 +1,292 @@
+"""Lines and the handing out of work (N1-N5, C3), on a clock whose instants are ordered by content (T3).
+
+An instant is a sequence of rounds: everything due now happens first, ordered by (kind, a, b); then the floor hands
+out work, and so on until nothing is due. SimPy's own insertion order never decides anything: what is due carries a
+priority made of its content, and the handing out has the lowest priority of all.
+"""
+
+from __future__ import annotations
+
+import heapq
+from bisect import insort
+from collections.abc import Generator, Iterable
+from typing import Any, NamedTuple
+
+import simpy
+
+from foundry.streams import draw, u01
+from foundry.tables import FIT, NEVER, SHARED_ONLY, HoldRow, NeedRow, PoolRow, StepRow, Tables
+
+# What may be due in an instant, in this order (T3).
+FINISH, PART, FAILURE, JOB_END, MAINTENANCE_DUE, SHIFT, TARGET, LATEST, GATHER, EXPIRY, ARRIVAL = range(11)
+HAND_OUT = 16 + (15 << 60)          # after everything that is due
+LAST = (1 << 32) - 1                # batch number of a unit's job: after every batch
+DOWN_CALL, SHUT_CALL, LATE_CALL, LEAVE_CALL, ABORT_CALL, WITHDRAW_CALL = range(6)
+
+State = tuple[int, int, int, int, int]      # kind, batch, token, step, attempt
+Happening = Generator[simpy.Event, Any, None]
+Deciding = Generator[simpy.Event, Any, int]
+
+
+class Call(NamedTuple):
+    """Why a journey is interrupted."""
+
+    kind: int
+    unit: Unit | None = None
+    rule: int = 0
+    reason: int = 0
+
+
+def called(interrupt: simpy.Interrupt) -> Call:
+    """The call an interrupt carries."""
+    cause = interrupt.cause
+    assert isinstance(cause, Call)
+    return cause
+
+
+class Overrun(RuntimeError):
+    """An event budget or a round budget is spent; the message names what kept happening."""
+
+
+class Unit:
+    """One unit of a pool. ``shown`` is the state the log has open for it: (kind, batch, token, step, attempt)."""
+
+    __slots__ = ("busy", "clock", "dirty", "down", "due", "failures", "fails_late", "holder", "job", "jobs", "number", "pool", "shown",
+                 "since", "to_failure", "wanted")
+
+    def __init__(self, pool: PoolRow, number: int) -> None:
+        self.pool, self.number = pool, number
+        self.holder: Worker | None = None
+        self.job: Worker | None = None
+        self.busy = False               # its job is being worked
+        self.down = self.dirty = self.fails_late = False
+        self.due = 0                    # maintenance plans that are due, one bit each
+        self.failures = 0
+        self.jobs: dict[str, int] = {}
+        self.shown: State | None = None
+        self.wanted: State | None = None
+        self.since = 0
+        self.clock = 0                  # version of the pending failure
+        self.to_failure = 0
+
+
+class Line:
+    """Work that waits for the same things: tokens at one step, stopped tokens of one step, jobs of one pool."""
+
+    __slots__ = ("entries", "holds", "mask", "needs", "planned_s", "reserve", "start_on")
+
+    def __init__(self, needs: tuple[NeedRow, ...], holds: tuple[HoldRow, ...], step: StepRow | None, planned_s: int) -> None:
+        self.needs, self.holds, self.planned_s = needs, holds, planned_s       # planned_s -1: no fit test
+        self.start_on = -1 if step is None else step.start_on
+        self.reserve = 0 if step is None else step.reserve
+        self.entries: list[tuple[int, int, int, int, Worker]] = []
+        self.mask = 0                   # pools without which nothing here can start
+        for need in needs:
+            if len(need.pools) == 1:
+                self.mask |= 1 << need.pools[0]
+        for hold in holds:
+            self.mask |= 1 << hold.pool
+
+
+class Worker:
+    """What a token and a unit's job share: a place in a line, units taken, and an event that says go."""
+
+    __slots__ = ("batch", "entry", "go", "line", "number", "priority", "process", "queued_s", "ready", "shift", "stopped", "taken")
+
+    def __init__(self, batch: int, number: int) -> None:
+        self.batch, self.number = batch, number
+        self.priority = self.queued_s = 0
+        self.shift = FIT
+        self.line: Line | None = None
+        self.entry: tuple[int, int, int, int, Worker] | None = None
+        self.go: simpy.Event | None = None
+        self.ready: simpy.Event | None = None
+        self.process: simpy.Process | None = None
+        self.stopped = False
+        self.taken: list[tuple[NeedRow, list[Unit]]] = []
+
+    def kept(self) -> Iterable[Unit]:
+        """Units it keeps while stopped."""
+        return (unit for need, units in self.taken if not need.people for unit in units)
+
+    def hold_rules(self, unit: Unit) -> tuple[float, ...]:
+        """Cumulative chances of wait, redo, lose, abort when ``unit`` fails."""
+        raise NotImplementedError
+
+    def label(self) -> tuple[int, int, int, int]:
+        """(batch, token, step, attempt) of its unit rows."""
+        return -1, -1, -1, -1
+
+
+class Due(simpy.Event):
+    """Something that happens at a known time, placed in its instant by content."""
+
+    def __init__(self, env: Any, delay: int, kind: int, a: int, b: int) -> None:
+        self.env = env
+        self.callbacks = []
+        self._ok = True
+        self._value = None
+        env.schedule(self, 16 + (kind << 60) + (a << 28) + b, delay)
+
+
+class Lines:
+    """Time, draws, and the lines in which work waits for pools. The layers above add units, journeys and batches."""
+
+    def __init__(self, tables: Tables, seed: int, replication: int) -> None:
+        self.tables, self.seed, self.replication = tables, seed, replication
+        self.env: Any = simpy.Environment()      # its clock is typed int | float; ours is whole seconds
+        self.rows: list[tuple[int, int, int, int, int, int, int, int, int, int, float, int, int]] = []
+        self.units = [[Unit(pool, n) for n in range(pool.count)] for pool in tables.pools]
+        self.free = [(1 << pool.count) - 1 for pool in tables.pools]
+        self.is_open = [pool.calendar < 0 for pool in tables.pools]
+        self.closing = [NEVER for _ in tables.pools]
+        self.calendar_open = [False for _ in tables.calendars]
+        self.available = sum(1 << pool.index for pool in tables.pools if pool.calendar < 0)
+        self.waiting: dict[Line, None] = {}
+        self.poked = False
+        self.instant, self.rounds, self.happened = -1, 0, 0
+
+    def due(self, delay: int, kind: int, a: int, b: int) -> Due:
+        self.happened += 1
+        if self.happened > self.tables.max_events:
+            raise Overrun(f"more than {self.tables.max_events:,} events: raise max_events, or look for a step of no duration that repeats")
+        return Due(self.env, delay, kind, a, b)
+
+    def uniform(self, key: int, who: int, path: int, visit: int) -> float:
+        return float(u01(self.seed, key, self.replication, who, path, visit))
+
+    def sample(self, law: int, u: float) -> float:
+        return float(draw(self.tables.laws, self.tables.grid, law, u))
+
+    def poke(self) -> None:
+        if not self.poked:
+            self.poked = True
+            event = simpy.Event(self.env)
+            event._ok, event._value = True, None
+            event.callbacks = [self.hand_out]
+            self.env.schedule(event, HAND_OUT)
+
+    def enter(self, worker: Worker, line: Line) -> simpy.Event:
+        """Join a line; the event returned succeeds when the floor starts the work."""
+        worker.go = self.env.event()
+        worker.line = line
+        worker.entry = (worker.priority, worker.queued_s, worker.batch, worker.number, worker)
+        insort(line.entries, worker.entry)
+        self.waiting[line] = None
+        self.poke()
+        return worker.go
+
+    def withdraw(self, worker: Worker) -> None:
+        """Leave the line without a start."""
+        line = worker.line
+        if line is not None and worker.entry is not None and worker.entry in line.entries:
+            line.entries.remove(worker.entry)
+            if not line.entries:
+                del self.waiting[line]
+            self.poke()
+        worker.line = worker.entry = None
+
+    def hand_out(self, _event: simpy.Event) -> None:
+        """Start, again and again, the highest-ranked work that can start (N2)."""
+        self.poked = False
+        self._count_round()
+        out_of = ~self.available
+        heads = [(line.entries[0][:4], n, line) for n, line in enumerate(self.waiting)
+                 if (not line.mask & out_of or line.reserve) and (line.start_on < 0 or self.calendar_open[line.start_on])]
+        heapq.heapify(heads)
+        reserved: dict[int, int] = {}
+        while heads:
+            _, n, line = heapq.heappop(heads)
+            picks = self._fitting(line, reserved)
+            if picks is None:
+                if line.reserve:
+                    self._reserve(line, reserved)
+                continue
+            worker = line.entries.pop(0)[4]
+            worker.line = worker.entry = None
+            self._take(worker, line, picks)
+            if line.entries:
+                heapq.heappush(heads, (line.entries[0][:4], n, line))
+            else:
+                del self.waiting[line]
+            assert worker.go is not None
+            worker.go.succeed()
+
+    def _count_round(self) -> None:
+        now = self.env.now
+        if now != self.instant:
+            self.instant, self.rounds = now, 0
+        self.rounds += 1
+        if self.rounds > 100_000:
+            raise Overrun(f"100,000 rounds at second {now}: steps of no duration follow each other without end")
+
+    def _fitting(self, line: Line, reserved: dict[int, int]) -> list[int] | None:
+        """Pools that serve a line's needs and holds now, in order; None when one is missing.
+
+        A pool that would close before the planned end counts as shut for a step with `fit` (C3).
+        """
+        now, free = self.env.now, self.free
+        used = dict(reserved) if reserved else {}
+        picks = []
+        for need in line.needs:
+            span = -1 if line.planned_s < 0 else need.for_s if need.for_s >= 0 else line.planned_s
+            for p in need.pools:
+                if self.is_open[p] and free[p].bit_count() - used.get(p, 0) >= need.count and (span < 0 or now + span <= self.closing[p]):
+                    break
+            else:
+                return None
+            used[p] = used.get(p, 0) + need.count
+            picks.append(p)
+        for hold in line.holds:
+            p = hold.pool
+            if not self.is_open[p] or free[p].bit_count() - used.get(p, 0) < hold.count:
+                return None
+            if line.planned_s >= 0 and now + line.planned_s > self.closing[p]:
+                return None
+            used[p] = used.get(p, 0) + hold.count
+        return picks
+
+    def _reserve(self, line: Line, reserved: dict[int, int]) -> None:
+        """Keep free units for the first token of a reserving line, when only busy units stop it (N2)."""
+        now = self.env.now
+        wanted = []
+        for need in line.needs:
+            span = -1 if line.planned_s < 0 else need.for_s if need.for_s >= 0 else line.planned_s
+            allowed = [p for p in need.pools if self.is_open[p] and (span < 0 or now + span <= self.closing[p])]
+            if not allowed:
+                return
+            wanted.append((allowed[0], need.count))
+        for hold in line.holds:
+            if not self.is_open[hold.pool] or (line.planned_s >= 0 and now + line.planned_s > self.closing[hold.pool]):
+                return
+            wanted.append((hold.pool, hold.count))
+        for p, count in wanted:
+            if count == 1 and line.reserve == SHARED_ONLY:
+                continue
+            kept = reserved.get(p, 0)
+            reserved[p] = kept + min(count, max(0, self.free[p].bit_count() - kept))
+
+    def _take(self, worker: Worker, line: Line, picks: list[int]) -> None:
+        for need, p in zip(line.needs, picks, strict=True):
+            worker.taken.append((need, self._units(worker, p, need.count)))
+        for hold in line.holds:
+            self.take_hold(worker, hold, self._units(worker, hold.pool, hold.count))
+
+    def take_hold(self, worker: Worker, hold: HoldRow, units: list[Unit]) -> None:
+        raise NotImplementedError
+
+    def _units(self, worker: Worker, p: int, count: int) -> list[Unit]:
+        """The lowest-numbered free units of a pool."""
+        units = []
+        bits = self.free[p]
+        for _ in range(count):
+            lowest = bits & -bits
+            bits ^= lowest
+            unit = self.units[p][lowest.bit_length() - 1]
+            unit.holder = worker
+            unit.dirty = unit.pool.cleaning is not None
+            units.append(unit)
+        self.free[p] = bits
+        if not bits:
+            self.available &= ~(1 << p)
+        return units

@@ -1,0 +1,95 @@
+"""Batches and tokens: what a journey remembers, and the ways out of a step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from foundry.engine.latent import Latent
+from foundry.engine.lines import Unit, Worker
+from foundry.streams import fold
+from foundry.tables import BranchRow, HoldRow, StepRow
+from qc.disposition import Disposition
+
+CULTURE, JOINING, WAITING, ASIDE, WORKING, STOPPED = range(6)
+
+
+class Turned(Exception):
+    """The token leaves its step by another way: too late, or a breakdown. ``step`` may be STOP."""
+
+    def __init__(self, step: int, reason: int) -> None:
+        super().__init__(step, reason)
+        self.step, self.reason = step, reason
+
+
+class Leaves(Exception):
+    """The token is gone in this instant."""
+
+    def __init__(self, reason: int, doses: int = 0) -> None:
+        super().__init__(reason)
+        self.reason, self.doses = reason, doses
+
+
+class Redone(Exception):
+    """The visit ends without effect and the step is done again (B2 redo)."""
+
+
+class Batch:
+    """One journey through the recipe, its samples and what the plant has read of it."""
+
+    __slots__ = ("decided", "deviations", "ended", "in_cap", "main", "number", "readings", "results", "sides", "tokens")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.main: Token | None = None
+        self.tokens = 0
+        self.sides: dict[tuple[int, int], Token] = {}       # (branch, fork step) -> side token of the latest visit
+        self.results: dict[int, float] = {}                 # branch -> last reported value
+        self.readings: dict[int, float] = {}                # assay -> last reported value
+        self.decided: dict[int, tuple[Disposition, int]] = {}
+        self.deviations = [0, 0]                            # minor, major
+        self.ended = False
+        self.in_cap = True
+
+
+class Token(Worker):
+    """A batch's main token (number 0) or a side token: what it has visited, holds and is."""
+
+    __slots__ = ("attempt", "branch", "came_s", "cancelled", "driver", "ended", "held", "latent", "misses", "new_holds", "of",
+                 "path", "since_s", "state", "step", "started", "trail", "visits")
+
+    def __init__(self, of: Batch, number: int, trail: tuple[tuple[str, int, str], ...], branch: BranchRow | None, now: int) -> None:
+        super().__init__(of.number, number)
+        self.of, self.branch, self.trail, self.came_s = of, branch, trail, now
+        self.path = fold(trail) if trail else 0
+        self.state = CULTURE
+        self.step: StepRow | None = None
+        self.attempt = 0
+        self.visits: dict[int, int] = {}
+        self.misses: dict[int, int] = {}
+        self.started: dict[int, int] = {}
+        self.ended: dict[int, int] = {}
+        self.held: dict[int, tuple[HoldRow, list[Unit]]] = {}
+        self.new_holds: list[int] = []                      # taken with the start of this visit
+        self.latent: Latent | None = None
+        self.since_s = now                              # beginning of the interval it is in
+        self.driver = 0.0                                   # amount at the start of the visit
+        self.cancelled = -1                                 # reason, once its result no longer counts
+
+    @property
+    def main(self) -> bool:
+        return self.number == 0
+
+    def kept(self) -> Iterable[Unit]:
+        yield from super().kept()
+        for _, units in self.held.values():
+            yield from units
+
+    def hold_rules(self, unit: Unit) -> tuple[float, ...]:
+        for row, units in self.held.values():
+            if unit in units:
+                return row.on_down
+        assert self.step is not None
+        return self.step.on_down
+
+    def label(self) -> tuple[int, int, int, int]:
+        return self.batch, self.number, -1 if self.step is None else self.step.index, self.attempt

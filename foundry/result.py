@@ -1,0 +1,216 @@
+"""What a study found: tidy frames, the summary, and the folder that keeps both (DESIGN §5)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from foundry.frames import EVERY, KEPT, Studies, per_replication, resources, trajectories
+from foundry.parameters import parameters, resolved
+from foundry.provenance import command_line, content_hash, joined_fingerprint, software
+from foundry.replication import Case, Replication
+from foundry.scenario import Scenario
+from foundry.store import MANIFEST, PARAMETERS, SCENARIOS, SUMMARY, new_folder, write_bytes, write_json, write_table, write_yaml
+from foundry.summary import Sample, kpi_columns, samples, summarise, warnings_of
+from foundry.tables import expand_crews
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MANIFEST_SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Result:
+    """Replications of one scenario, or of several that met the same luck; the first is the base of comparisons.
+
+    Frames start with the columns scenario and replication where they apply. ``events``, ``records``, ``tests`` and ``ledger`` hold the
+    replications that were kept (0 unless asked otherwise).
+    """
+
+    scenarios: Mapping[str, Scenario]
+    cases: Mapping[str, Case]
+    runs: Mapping[str, tuple[Replication, ...]]
+    seed: int
+    began_utc: str
+    ended_utc: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Numbers of the replications, the same in all scenarios."""
+        return tuple(run.number for run in next(iter(self.runs.values())))
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the logs of all replications of all scenarios, in order; equal if and only if the same things happened."""
+        return joined_fingerprint([run.fingerprint for runs in self.runs.values() for run in runs])
+
+    @cached_property
+    def samples(self) -> list[Sample]:
+        """Numerators and denominators of all figures, one array entry per replication."""
+        return samples(self.runs, {name: case.currency for name, case in self.cases.items()})
+
+    @cached_property
+    def warnings(self) -> dict[str, list[str]]:
+        """What makes the numbers of each scenario doubtful, in sentences; under "" what concerns all."""
+        found = {sample.name: warnings_of(sample, self.runs[sample.name]) for sample in self.samples}
+        return {"": list(self.notes), **found}
+
+    @cached_property
+    def _summary(self) -> dict[str, Any]:
+        return summarise(self.samples, self.fingerprint)
+
+    def summary(self) -> dict[str, Any]:
+        """The content of ``summary.json``: each KPI with its interval, the paired comparisons, the fingerprint."""
+        return self._summary
+
+    def frame(self, name: str) -> pd.DataFrame:
+        """A table by its name in a result folder. Raises KeyError for an unknown one."""
+        import pandas as pd
+
+        if name in (*EVERY, *KEPT):
+            return per_replication(self._studies, name)
+        if name == "kpis":
+            return pd.concat([pd.DataFrame(kpi_columns(sample, self.numbers)) for sample in self.samples], ignore_index=True)
+        if name == "trajectories":
+            return trajectories(self._studies)
+        if name == "resources":
+            return resources(self._studies, {scenario: _suites(model) for scenario, model in self.scenarios.items()})
+        raise KeyError(f"no table {name}; there are {', '.join(TABLES)}")
+
+    @cached_property
+    def kpis(self) -> pd.DataFrame:
+        """scenario, replication, kpi, numerator, denominator, value, unit: every figure in every replication."""
+        return self.frame("kpis")
+
+    @cached_property
+    def batches(self) -> pd.DataFrame:
+        """One row a batch: start_s, fill_s, end_s, disposition, reason, stopped_at, doses, and what was true (true_good, true_cause)."""
+        return self.frame("batches")
+
+    @cached_property
+    def series(self) -> pd.DataFrame:
+        """Over time: series, subject, day, value, unit."""
+        return self.frame("series")
+
+    @cached_property
+    def ledger_totals(self) -> pd.DataFrame:
+        """Integer cents in the window by step, category, outcome and cause."""
+        return self.frame("ledger_totals")
+
+    @cached_property
+    def trajectories(self) -> pd.DataFrame:
+        """True viable cells, purity and viability by day in process, quantiles over batches."""
+        return self.frame("trajectories")
+
+    @cached_property
+    def resources(self) -> pd.DataFrame:
+        """scenario, pool, suite, unit."""
+        return self.frame("resources")
+
+    @cached_property
+    def events(self) -> pd.DataFrame:
+        """The event log of kept replications (see foundry.events)."""
+        return self.frame("events")
+
+    @cached_property
+    def records(self) -> pd.DataFrame:
+        """The truth about the cells of kept replications, one row per ended visit."""
+        return self.frame("records")
+
+    @cached_property
+    def tests(self) -> pd.DataFrame:
+        """Readings of kept replications: batch, assay, sampled_s, result_s, work_s, queue_s, value, mark."""
+        return self.frame("tests")
+
+    @cached_property
+    def ledger(self) -> pd.DataFrame:
+        """The ledger of kept replications, each row with the event it comes from."""
+        return self.frame("ledger")
+
+    @property
+    def _studies(self) -> Studies:
+        return {name: (case, self.runs[name]) for name, case in self.cases.items()}
+
+    def save(self, folder: str | PathLike[str]) -> Path:
+        """Write a result folder that does not exist yet and return it; the report is ``foundry.report.html.write_report`` of it.
+
+        Raises foundry.store.FolderExists if there is such a folder.
+        """
+        with new_folder(Path(folder), "result") as claimed:
+            write(self, claimed)
+        return claimed
+
+
+TABLES = ("kpis", *EVERY, "trajectories", "resources", *KEPT)
+
+
+def write(result: Result, folder: Path, command: Sequence[str] | None = None) -> None:
+    """Fill an empty folder with a result; the manifest comes last and holds the hash of every other file."""
+    written = {}
+    for name in TABLES:
+        written[f"{name}.parquet"] = write_table(folder / f"{name}.parquet", getattr(result, name))
+    (folder / SCENARIOS).mkdir()
+    for name, scenario in result.scenarios.items():
+        path = folder / SCENARIOS / f"{name}.yaml"
+        written[f"{SCENARIOS}/{name}.yaml"] = write_bytes(path, resolved(scenario).encode())
+    facts = {name: _facts_with_source(scenario) for name, scenario in result.scenarios.items()}
+    written[PARAMETERS] = write_yaml(folder / PARAMETERS, facts)
+    written[SUMMARY] = write_json(folder / SUMMARY, result.summary())
+    write_json(folder / MANIFEST, manifest(result, command) | {"files": written})
+
+
+def manifest(result: Result, command: Sequence[str] | None = None) -> dict[str, Any]:
+    """Everything needed to make the result again, and the facts that no table holds."""
+    return {
+        "schema": MANIFEST_SCHEMA, "software": software(), "command": command_line(command), "seed": result.seed,
+        "replications": list(result.numbers), "kept": [run.number for run in next(iter(result.runs.values())) if run.log is not None],
+        "began_utc": result.began_utc, "ended_utc": result.ended_utc, "fingerprint": result.fingerprint,
+        "warnings": [f"{name}: {text}" if name else text for name, said in result.warnings.items() for text in said],
+        "scenarios": {name: _facts(scenario, result.runs[name]) for name, scenario in result.scenarios.items()},
+    }
+
+
+def config_hash(scenario: Scenario) -> str:
+    """SHA-256 of the resolved scenario as canonical JSON."""
+    return content_hash(scenario.model_dump(mode="json"))
+
+
+def _facts(scenario: Scenario, runs: Sequence[Replication]) -> dict[str, Any]:
+    """What the report and a replay need to know of a scenario."""
+    assays = scenario.lab.assays if scenario.lab else {}
+    attributes = {name: assay.attribute for name, assay in assays.items()}
+    limits: dict[str, list[float | None]] = {}
+    for limit in (limit for panel in scenario.panels for limit in panel.limits):
+        limits.setdefault(attributes[limit.assay], [limit.at_least, limit.at_most])
+    facts: dict[str, Any] = {
+        "config_sha256": config_hash(scenario), "fingerprints": {str(run.number): run.fingerprint for run in runs},
+        "window_s": list(runs[0].window), "start_date": scenario.start_date.isoformat(), "horizon_d": scenario.horizon_d,
+        "warm_up_d": scenario.warm_up_d, "price_year": scenario.price_year, "currency": scenario.currency,
+        "cells_per_dose": scenario.product.dose_cells.value if scenario.product else None,
+        "assays": {name: {"attribute": assay.attribute, "cv": assay.cv.value, "sd": assay.sd.value,
+                          "lod": assay.lod.value if assay.lod else None} for name, assay in assays.items()},
+        "limits": {name: bounds for name, bounds in limits.items() if name != "none"},
+    }
+    return {name: value for name, value in facts.items() if value is not None}
+
+
+def _facts_with_source(scenario: Scenario) -> list[dict[str, Any]]:
+    """The numbers of a scenario that claim something, as the report lists them."""
+    rows = []
+    for fact in parameters(scenario):
+        if fact.kind == "fact" and fact.given:
+            row = {"path": fact.path, "value": fact.value, "unit": fact.unit, "law": fact.law, "source": fact.source,
+                   "range": None if fact.range is None else list(fact.range), "confidence": fact.confidence, "note": fact.note}
+            rows.append({key: value for key, value in row.items() if value not in ("", None) or key == "value"})
+    return rows
+
+
+def _suites(scenario: Scenario) -> dict[str, str]:
+    pools = {**scenario.plant.pools, **(scenario.lab.pools if scenario.lab else {})}
+    return {name: pool.suite or "" for name, pool in expand_crews(pools).items()}

@@ -1,0 +1,166 @@
+"""From replications to what a study says: estimates, paired comparisons and warnings (SEMANTICS Q1 to Q4, Q8, M3; DESIGN §5).
+
+Every number here can be made again from ``kpis.parquet``; lead times from ``batches.parquet``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foundry.economics import window_warnings
+from foundry.kpi import LEAD_TIMES, PROBABILITIES, Sums, describe
+from foundry.paired import Paired, comparison_level
+from foundry.replication import Replication
+from foundry.stats import Estimate
+from foundry.verdict import compare, compare_quantile, estimate, estimate_quantile, outcome, verdict
+
+SCHEMA = 1
+BY_CAUSE = ("batch_failure_rate", "true_failure_rate")     # names by cause: one that is missing has numerator 0
+QUANTILES = {f"{name}[{label}]": name for name in LEAD_TIMES for label in PROBABILITIES}
+
+Floats = NDArray[np.float64]
+
+# What is not defined when the denominator is 0, and what there is none of.
+UNDEFINED = {
+    "cost_per_released_dose": ("cost per dose", "0 doses released"),
+    "cost_per_good_dose": ("cost per good dose", "0 good doses released"),
+    "direct_cost_per_batch": ("direct cost per batch", "no such batch ended in the window"),
+    "lead_time_d": ("lead time", "0 batches released"),
+    "release_lead_time_d": ("release lead time", "0 batches released"),
+    "batch_failure_rate": ("batch failure rate", "0 batches ended in the window"),
+    "first_pass_yield": ("first-pass yield", "0 batches ended in the window"),
+    "true_failure_rate": ("true failure rate", "0 batches judged"),
+    "consumer_risk": ("consumer risk", "0 batches decided by a panel"),
+    "producer_risk": ("producer risk", "0 batches decided by a panel"),
+    "bad_given_released": ("bad among released", "0 batches released by a panel"),
+    "utilisation": ("utilisation", "the pool never opens in the window"),
+    "queue_wait_h": ("queue wait", "the step never starts in the window"),
+}
+
+
+class Sample(NamedTuple):
+    """All figures of one scenario, one entry per replication: sums by name, and lead times in days by name."""
+
+    name: str
+    currency: str
+    sums: Mapping[str, tuple[Floats, Floats]]
+    lead_times: Mapping[str, Sequence[Floats]]
+    replications: int
+
+
+def samples(studies: Mapping[str, Sequence[Replication]], currencies: Mapping[str, str]) -> list[Sample]:
+    """The samples of scenarios compared with one another: a cause seen in one stands in all, with 0 where it did not strike."""
+    causes = {name: None for runs in studies.values() for run in runs for name in run.sums if _base(name) in BY_CAUSE}
+    found = []
+    for scenario, runs in studies.items():
+        names = dict.fromkeys(name for run in runs for name in run.sums) | causes
+        pairs = {name: np.array([_sum(run.sums, name) for run in runs], dtype=np.float64).reshape(-1, 2) for name in names}
+        times = {name: [np.asarray(run.lead_times[name]) for run in runs] for name in LEAD_TIMES}
+        found.append(Sample(scenario, currencies[scenario], {name: (p[:, 0], p[:, 1]) for name, p in pairs.items()}, times, len(runs)))
+    return found
+
+
+def _base(name: str) -> str:
+    return name.partition("[")[0]
+
+
+def _sum(sums: Sums, name: str) -> tuple[float, float]:
+    """A figure of one replication; a cause that did not strike has numerator 0."""
+    return sums[name] if name in sums else (0.0, sums[_base(name)][1] if _base(name) in BY_CAUSE else 0.0)
+
+
+def estimates(sample: Sample) -> dict[str, Estimate]:
+    """Value, interval and reason of each figure (Q1, Q3, Q4, Q8)."""
+    found = {}
+    for name, (numerator, denominator) in sample.sums.items():
+        value = (estimate_quantile(name, sample.lead_times[QUANTILES[name]]) if name in QUANTILES
+                 else estimate(name, numerator, denominator))
+        found[name] = value if value.value is not None else Estimate(None, None, None, value.n, _undefined(name, value.reason))
+    return found
+
+
+def _undefined(name: str, reason: str) -> str:
+    """``cost per dose: not defined, 0 doses released``."""
+    if _base(name) in UNDEFINED:
+        said, missing = UNDEFINED[_base(name)]
+        return f"{said}: not defined, {missing}"
+    return f"{name}: {reason}"
+
+
+def comparisons(base: Sample, other: Sample, level: float) -> dict[str, Paired]:
+    """``other`` against ``base``, replication by replication, for each figure that both have (Q2)."""
+    found = {}
+    for name in base.sums:
+        if name in QUANTILES:
+            times = QUANTILES[name]
+            found[name] = compare_quantile(name, base.lead_times[times], other.lead_times[times], level)
+        elif name in other.sums:
+            found[name] = compare(name, *base.sums[name], *other.sums[name], level)
+    return found
+
+
+def summarise(studies: Sequence[Sample], fingerprint: str) -> dict[str, Any]:
+    """The content of ``summary.json`` (DESIGN §5); the first scenario is the base of the comparisons."""
+    scenarios = {sample.name: {name: _entry(value, describe(name, sample.currency).unit) for name, value in estimates(sample).items()}
+                 for sample in studies}
+    paired = []
+    for other in studies[1:]:
+        level = comparison_level(len(studies) - 1)
+        for name, result in comparisons(studies[0], other, level).items():
+            paired.append(_pair(name, studies[0], other, result))
+    return {"schema": SCHEMA, "scenarios": scenarios, "paired": paired, "fingerprint": fingerprint}
+
+
+def _entry(value: Estimate, unit: str) -> dict[str, Any]:
+    entry = {"mean": value.value, "low": value.low, "high": value.high, "unit": unit, "n": value.n}
+    return entry | ({"reason": value.reason} if value.reason else {})
+
+
+def _pair(name: str, base: Sample, other: Sample, result: Paired) -> dict[str, Any]:
+    """One comparison; ``relative_low`` and ``relative_high`` bound ``relative``, ``low`` and ``high`` bound ``difference``."""
+    difference, relative = result.difference, result.relative
+    unit = describe(name, base.currency).unit
+    return {
+        "kpi": name, "a": base.name, "b": other.name, "difference": difference.value, "low": difference.low, "high": difference.high,
+        "relative": relative.value, "relative_low": relative.low, "relative_high": relative.high,
+        "verdict": verdict(name, base.name, other.name, result, unit=unit), "outcome": outcome(name, result), "unit": unit,
+        "level": result.level, "n": difference.n, "variance_reduction_factor": result.variance_reduction}
+
+
+def warnings_of(sample: Sample, runs: Sequence[Replication]) -> list[str]:
+    """What makes the numbers of a scenario doubtful, in sentences: the window (M3), and batches that waited very long (N4)."""
+    window = (round(float(np.mean([run.window[0] for run in runs]))), round(float(np.mean([run.window[1] for run in runs]))))
+    pooled = {name: (float(x.sum()), float(y.sum())) for name, (x, y) in sample.sums.items()}
+    p90 = estimate_quantile("lead_time_d[p90]", sample.lead_times["lead_time_d"]).value
+    said = window_warnings(pooled, window, lead_time_p90_d=p90, starts=pooled["batches_started"][0] / len(runs))
+    if pooled["cost_per_released_dose"][1] == 0:
+        said.append("Nothing was released: 0 doses, so the cost per dose is not defined.")
+    return said + _starved(runs)
+
+
+def _starved(runs: Sequence[Replication]) -> list[str]:
+    """One sentence for each step at which batches waited longer than ``starvation_d``."""
+    waits: dict[str, set[int]] = {}
+    counts: dict[str, int] = {}
+    for run in runs:
+        for text in run.warnings:
+            general = re.sub(r"^batch \d+", "a batch", text)
+            waits.setdefault(general, set()).add(run.number)
+            counts[general] = counts.get(general, 0) + 1
+    return [f"{counts[text]} times in {len(numbers)} of {len(runs)} replications {text}." for text, numbers in waits.items()]
+
+
+def kpi_columns(sample: Sample, numbers: Sequence[int]) -> dict[str, Any]:
+    """Columns scenario, replication, kpi, numerator, denominator, value, unit: each figure in each replication."""
+    names, count = list(sample.sums), sample.replications
+    numerator, denominator = (np.concatenate([sample.sums[name][part] for name in names]) for part in (0, 1))
+    value = np.divide(numerator, denominator, out=np.full(numerator.size, np.nan), where=denominator != 0)
+    return {
+        "scenario": [sample.name] * (len(names) * count), "replication": list(numbers) * len(names), "kpi": np.repeat(names, count),
+        "numerator": numerator, "denominator": denominator, "value": value,
+        "unit": np.repeat([describe(name, sample.currency).unit for name in names], count)}
