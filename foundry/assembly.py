@@ -9,10 +9,11 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path as FilePath
 
 from foundry.quantities import Beta, Discrete, Exponential, Lognormal, Normal, Strict, Triangular, Uniform
-from foundry.wording import similar
+from foundry.wording import closest, nearest, similar
 from foundry.yamlio import MAX_BYTES, MAX_NODES, Entry, Mark, Node, Path, Problem, Tree, flatten, listing, mapping, parse, printable
 
 PARTS = ("product", "recipe", "plant", "lab")       # of a scenario: a path or a mapping; so is each item of `panels`
@@ -209,7 +210,7 @@ class _Files:
         except (OSError, RuntimeError, ValueError):
             file = plain
         if not (plain.is_relative_to(self.root) and file.is_relative_to(self.root)):
-            self._refused(path, f"`{printable(text)}` leads out of {_shown(self.root)}", node.mark)
+            self._refused(path, f"`{printable(text)}` leads out of {_shown(self.root).replace('.', 'this folder', 1)}", node.mark)
             return None
         return file
 
@@ -234,7 +235,7 @@ def _text(file: FilePath) -> tuple[str, str]:
     """Text of a file, and what is wrong with it."""
     try:
         if not file.is_file():
-            return "", "no such file"
+            return "", "no such file" + nearest(file.name, [other.name for other in islice(file.parent.glob("*.y*ml"), 500)])
         with file.open("rb") as stream:
             content = stream.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
@@ -293,7 +294,8 @@ class _Change:
                 places = _choices(node)
                 taken, step = _longest(words, places)
             if step is None:
-                if isinstance(node.value, dict | None) and not (path == ("recipe",) and words[0] == "steps"):
+                new = isinstance(node.value, dict | None) and not (path == ("recipe",) and words[0] == "steps")
+                if new and (len(words) == 1 or not closest(words[0], list(places))):
                     return (*path, *words)                          # new keys: the model says whether they may be
                 return self._lost(path, words, places, column)
             column += len(".".join(words[:taken])) + 1

@@ -23,14 +23,16 @@ from foundry.checks import check
 from foundry.checks.holds import check_holds
 from foundry.scenario import Scenario
 from foundry.schema import schema, write_schemas
-from foundry.wording import below, faults, kinds, meant, mistaken, required, similar
+from foundry.wording import TIMES, Kind, below, closest, faults, fields_of, kinds, meant, mistaken, required, similar
 from foundry.yamlio import ConfigError, Mark, Path, Problem, Tree
 
 __all__ = ["ConfigError", "Mark", "Problem", "check", "configs", "find", "load", "read", "scenarios", "schema", "write_schemas"]
 
 _ROUNDS = 4                  # validations with mistaken keys left out, so that what they hide is found in the same pass
-_NAMED = {"product", "recipe", "plant", "lab", "panels", "pools", "roles", "calendars", "assays", "branches", "prices_usd", "steps",
-          "unit_procedures"}                 # what other places refer to: leaving one out would make more mistakes than there are
+_TABLES = ("pools", "roles", "calendars", "assays", "branches", "kinetics")     # their entries are referred to from other places,
+_NAMED = {*_TABLES, "product", "recipe", "plant", "lab", "panels", "steps", "unit_procedures"}      # so none of these is left out
+_STOPGAPS: dict[Path, Any] = {("horizon_d", "horizon_d"): 40_000.0, ("pools", "count"): 1_000_000,
+                              **{(part, "name"): "unnamed" for part in ("name", "product", "recipe", "plant", "lab")}}
 
 
 def load(scenario: str | os.PathLike[str], *, set: Sequence[str] = (), check_cycles: bool = True) -> Scenario:
@@ -86,13 +88,15 @@ def _validated(tree: Tree) -> tuple[Scenario | None, list[Problem], frozenset[Pa
     if not tree.data:
         return None, problems or [Problem((), "a scenario holds keys with values (a mapping)")], frozenset()
     data = copy.deepcopy(tree.data)
+    for path in tree.broken:
+        _ = _mended(data, Problem(path, "")) or _cut(data, path)
     wrong = list(mistaken(data, kinds(Scenario)))
-    for _ in range(_ROUNDS):
+    for number in range(_ROUNDS):
         model, more = _model(data)
         known = {problem.path for problem in wrong}
-        wrong = [problem for problem in (*wrong, *(p for p in more if p.path not in known)) if not _related(problem.path, left_out)]
+        wrong = [p for p in (*wrong, *(p for p in more if p.path not in known)) if not _related(p.path, left_out, beside=number > 0)]
         problems += wrong
-        cuts = [cut for problem in wrong if (cut := _cut(data, problem.path))]
+        cuts = [cut for problem in wrong if (cut := _mended(data, problem) or _cut(data, problem.path))]
         if model is not None and not wrong:
             return model, problems, frozenset(left_out)
         if not cuts:
@@ -109,28 +113,55 @@ def _model(data: dict[str, Any]) -> tuple[Scenario | None, list[Problem]]:
         return None, faults(error.errors(include_url=False), data, Scenario)
 
 
-def _related(path: Path, others: Iterable[Path]) -> bool:
-    """Whether a path is one of the others, above one or below one."""
-    return any(path[: len(other)] == other[: len(path)] for other in others)
+def _related(path: Path, others: Iterable[Path], *, beside: bool = False) -> bool:
+    """Whether a path is one of the others, below one, close above one, or stands beside one."""
+    return any((path[: len(other)] == other[: len(path)] and len(other) < len(path) + 3) or (beside and path[:-1] == other[:-1])
+               for other in others)
+
+
+def _mended(data: Any, problem: Problem) -> Path:
+    """Put something harmless, or what was meant, in the place of a mistake, and say where: a time or price of 0, a horizon, a name, plenty
+    of units, a key in its right spelling. Empty when the place is none of these."""
+    path = problem.path
+    length = next((n for n, step in enumerate(path, 1) if step in TIMES or path[n - 2 : n - 1] == ("prices_usd",)), len(path))
+    above, last = path[: length - 1], path[length - 1] if path else ""
+    holder, choices = _walk(data, above)
+    if not isinstance(holder, dict):
+        return ()
+    stopgap = 0.0 if last in TIMES or above[-1:] == ("prices_usd",) else _STOPGAPS.get((*path[:1], last) if len(path) < 3 else ("pools", last) if "pools" in above else ())
+    if stopgap is not None:
+        holder[last] = stopgap
+        return path[:length]
+    fields = [name for kind in meant(choices, holder) for name in fields_of(kind)]
+    name = closest(str(last), fields) if problem.on_key and "did you mean" in problem.message else ""
+    if not name or name in holder or last not in holder:
+        return ()
+    holder[name] = holder.pop(last)
+    return path
+
+
+def _walk(data: Any, path: Path) -> tuple[Any, list[Kind]]:
+    """What stands at a path, and the types it may have; None where nothing stands."""
+    choices = kinds(Scenario)
+    for step in path:
+        choices = [kind for choice in meant(choices, data) for kind in below(choice, step)]
+        if isinstance(data, list):
+            data = data[step] if isinstance(step, int) and step < len(data) else None
+        else:
+            data = data.get(step) if isinstance(data, dict) else None
+    return data, choices
 
 
 def _cut(data: Any, path: Path) -> Path:
     """Take a wrong value out where the rest stands without it, and say what was taken: an unknown key, an optional key, an entry of a
     table that nothing refers to. Empty when there is no such place."""
-    if "kinetics" in path:
-        return ()
-    holders, choices = [data], [kinds(Scenario)]
-    for step in path[:-1]:
-        if not (step in holders[-1] if isinstance(holders[-1], dict) else isinstance(holders[-1], list)):
-            return ()
-        choices.append([kind for choice in meant(choices[-1], holders[-1]) for kind in below(choice, step)])
-        holders.append(holders[-1][step])
     for n in range(len(path), 0, -1):
-        key, holder = path[n - 1], holders[n - 1]
-        if key in _NAMED or (n > 1 and path[n - 2] in _NAMED):
+        key = path[n - 1]
+        if key in _NAMED or (n > 1 and path[n - 2] in _TABLES) or "kinetics" in path:
             return ()
-        if isinstance(holder, dict) and key in holder and not any(required(kind, key) for kind in meant(choices[n - 1], holder)):
-            del holder[key]
+        holder, choices = _walk(data, path[: n - 1])
+        if isinstance(holder, dict) and not any(required(kind, key) for kind in meant(choices, holder)):
+            holder.pop(key, None)
             return path[:n]
     return ()
 

@@ -211,19 +211,20 @@ def _judge_panels(rows: Rows, decided: Integers, truth: Truth, place: Integers, 
     rows["true_good"][decided] = np.where(good, GOOD, BAD)
     at = _last_record(truth, -1, place, rows.size)[decided]
     for k in np.flatnonzero(~good):
-        rows["true_cause"][decided[k]] = _cause(tables, int(first[k]), truth.latent[at[k]])
+        assay = tables.assays[first[k]]
+        rows["true_cause"][decided[k]] = _cause(tables, assay, truth.latent[at[k]], tables.reasons.index(assay.name))
 
 
-def _cause(tables: Tables, assay: int, latent: Floats) -> int:
-    """Code of the cause behind an attribute out of limits: the rare cause that acted on it (K3), else the assay."""
+def _cause(tables: Tables, assay: AssayRow, latent: Floats, otherwise: int) -> int:
+    """Code of the cause behind an attribute out of limits: the rare cause that acted on it (K3), else ``otherwise``."""
     onset = {cause: latent[FIELDS.index(f"onset_{cause}")] for cause in CAUSES}
-    name = {row.code: name for name, row in ATTRIBUTES.items()}[tables.assays[assay].attribute]
+    name = {row.code: name for name, row in ATTRIBUTES.items()}[assay.attribute]
     if name in CAUSE_OF_ATTRIBUTE:
         return len(tables.reasons) + CAUSES.index(CAUSE_OF_ATTRIBUTE[name])
     begun = [cause for cause in CAUSES_OF_CELLS if onset[cause] >= 0]
     if begun:
         return len(tables.reasons) + CAUSES.index(min(begun, key=onset.__getitem__))
-    return tables.reasons.index(tables.assays[assay].name)
+    return otherwise
 
 
 def _judge_stop(rows: Rows, row: int, truth: Truth, place: Integers, tables: Tables) -> None:
@@ -239,7 +240,7 @@ def _judge_stop(rows: Rows, row: int, truth: Truth, place: Integers, tables: Tab
     if band is not None and (band.go == END or band.go > stop.gate):
         rows["true_good"][row], rows["true_cause"][row] = GOOD, 0
     else:
-        rows["true_cause"][row] = _cause(tables, stop.assay, truth.latent[at])
+        rows["true_cause"][row] = _cause(tables, tables.assays[stop.assay], truth.latent[at], reason)
 
 
 class Stop(NamedTuple):

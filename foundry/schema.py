@@ -27,7 +27,7 @@ _BARE: dict[str, dict[str, Any]] = {"Need": {"type": "integer", "minimum": 1}, "
 def schema(kind: str = "scenario") -> dict[str, Any]:
     """JSON Schema of a file: scenario, product, recipe, plant, lab or panel. Raises KeyError for another kind."""
     model = FILES[kind]
-    full = model.model_json_schema()
+    full = _untitled(model.model_json_schema())
     definitions: dict[str, Any] = full.pop("$defs", {})
     definitions[model.__name__] = full
     _bare_values(definitions)
@@ -53,6 +53,13 @@ def write_schemas(folder: Path) -> list[Path]:
     return paths
 
 
+def _untitled(value: Any) -> Any:
+    """Without the titles that only repeat the keys."""
+    if isinstance(value, list):
+        return [_untitled(item) for item in value]
+    return {k: _untitled(v) for k, v in value.items() if not (k == "title" and isinstance(v, str))} if isinstance(value, dict) else value
+
+
 def _file(name: str, definitions: dict[str, Any]) -> dict[str, Any]:
     """A file of a kind: whole, or with ``extends`` a part of one."""
     over = definitions[f"{name}Extending"]
@@ -76,7 +83,7 @@ def _bare_values(definitions: dict[str, Any]) -> None:
     bare = dict(_BARE)
     for model in (Quantity, NonNegative, Positive, Fraction, Price):
         if model.__name__ in definitions:
-            bare[model.__name__] = {k: v for k, v in definitions[model.__name__]["properties"]["value"].items() if k != "title"}
+            bare[model.__name__] = definitions[model.__name__]["properties"]["value"]
     for name, value in bare.items():
         if name in definitions:
             definitions[name] = {"anyOf": [value, definitions[name]]}

@@ -4,7 +4,7 @@ A draw has an address instead of a place in a sequence: seed, replication, who, 
 Its uniform number is one word of Philox4x64-10 [1] at that address; a law turns it into a value through its inverse distribution function.
 So a draw depends on no other draw, and two scenarios with one seed meet the same luck wherever they share a name.
 
-    >>> u01(7, address("thaw", "duration"), 0, 1, fold(()), 1)
+    >>> u01(7, address("thaw", "duration"), 0, 1, 0, 1)
     0.4690384175669492
 
 The kernels are scalar and give the same bits compiled and, with ``NUMBA_DISABLE_JIT=1``, as plain Python.
@@ -16,7 +16,7 @@ doi 10.1145/2063384.2063405.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from itertools import accumulate
@@ -35,16 +35,6 @@ def address(name: str, purpose: str) -> int:
     3045270702867746601
     """
     return _hash63(f"{name}\0{purpose}")
-
-
-def fold(path: Iterable[tuple[str, int, str]]) -> int:
-    """Branch path as one counter word: 63 bits of BLAKE2b over its (fork step, visit, branch) triples. The main token, path ``()``, is 0.
-
-    >>> fold(()), fold((("fill", 1, "sterility"),))
-    (0, 7902858421275471077)
-    """
-    parts = [f"{step}\0{visit}\0{branch}" for step, visit, branch in path]
-    return _hash63("\0".join(parts)) if parts else 0
 
 
 def _hash63(text: str) -> int:
@@ -97,11 +87,24 @@ def philox4x64(c0: Word, c1: Word, c2: Word, c3: Word, k0: Word, k1: Word) -> tu
 def u01(seed: int, key: int, replication: int, who: int, path: int, visit: int) -> float:
     """Uniform number in the open interval (0, 1) at an address (F1): a multiple of 2^-52 plus 2^-53, so neither end occurs.
 
-    ``key`` comes from `address`, ``path`` from `fold`; ``who`` is a batch, unit or order number, ``visit`` a visit or failure number.
-    All are integers from 0 to 2^63 - 1.
+    ``key`` comes from `address`, ``path`` from `fold` (0 the main token); ``who`` is a batch, unit or order number, ``visit`` a visit or
+    failure number. All are integers from 0 to 2^63 - 1.
     """
     word = philox4x64(np.uint64(replication), np.uint64(who), np.uint64(path), np.uint64(visit), np.uint64(seed), np.uint64(key))[0]
     return (float(word >> np.uint64(12)) + 0.5) * 2.0**-52
+
+
+@njit("int64(int64, int64, int64)", cache=True)
+def fold(path: int, key: int, visit: int) -> int:
+    """Branch path one fork further, as one counter word of 63 bits (F1). The main token's path is 0.
+
+    ``key`` is the `address` of the fork step and the branch, ``visit`` the visit of the fork step.
+
+    >>> fold(0, address("fill", "sterility"), 1) == fold(0, address("fill", "sterility"), 2)
+    False
+    """
+    word = philox4x64(np.uint64(path), np.uint64(key), np.uint64(visit), np.uint64(0), np.uint64(0), np.uint64(0))[0]
+    return int(word >> np.uint64(1))
 
 
 CONSTANT, UNIFORM, TRIANGULAR, NORMAL, LOGNORMAL, EXPONENTIAL, TABLE, DISCRETE, MIXTURE = range(9)

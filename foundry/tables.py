@@ -72,8 +72,8 @@ class BranchRow:
 
     name: str
     index: int
+    key: int                            # of the fork step and the branch: one step of a side token's path
     first: int
-    until: int
     stop_batch: bool
     assay: int
     cells: float
@@ -103,6 +103,7 @@ class StepRow:
     base_s: float
     per_s: float
     duration_key: int
+    window: bool                        # it has one (T5)
     after: tuple[tuple[int, bool], ...]  # (step, at its end)
     target_s: int
     latest_s: int                       # -1: none
@@ -315,7 +316,8 @@ class _Tabulation:
         self.h_s = -1 if s.horizon_d is None else math.floor(s.horizon_d * DAY + 0.5)
         self.limit_s = 20 * YEAR if self.h_s < 0 else self.h_s + (5 * YEAR if s.drain else 0)
         self.calendars = {name: i for i, name in enumerate(models)}
-        self.calendar_rows = tuple(openings(m, s.start_date, self.limit_s) for m in models.values())
+        # openings reach past the end, so that what would end after it may still start (C3)
+        self.calendar_rows = tuple(openings(m, s.start_date, self.limit_s + YEAR) for m in models.values())
 
     def _calendar(self, name: str | None) -> int:
         return -1 if name is None else self.calendars[name]
@@ -463,8 +465,10 @@ class _Tabulation:
             per=-1 if step.per is None else DRIVERS.index(step.per),
             base_s=mean(step.duration_h) * 3600, per_s=0.0 if step.per_h is None else step.per_h.value * 3600,
             duration_key=address(draws, "duration"),
+            window=w is not None,
             after=() if w is None else tuple((self._last_number(a.rsplit(".", 1)[0], i), a.endswith(".end")) for a in w.after),
-            target_s=0 if w is None else seconds(w.target_h), latest_s=-1 if w is None or w.latest_h is None else seconds(w.latest_h),
+            target_s=0 if w is None else seconds(w.target_h),
+            latest_s=-1 if w is None or w.latest_h is None else seconds(w.latest_h),
             start_on=-1 if w is None else self._calendar(w.start_on), every_s=0 if w is None or w.every_h is None else seconds(w.every_h),
             late=GO_ON if w is None or w.late == "go_on" else GIVE_UP if w.late == "give_up" else self._step_number(w.late.go, i),
             next=self._next(i), look=self._look(i), of=-1 if step.of is None else self.branches.get(step.of, -1),
@@ -533,20 +537,21 @@ class _Tabulation:
 
     def _forks(self, i: int) -> tuple[BranchRow, ...]:
         step = self.rows[i][1]
-        rows = [self._sample(name, sample) for name, sample in step.samples.items()]
+        fork = self.rows[i][0]
+        rows = [self._sample(fork, name, sample) for name, sample in step.samples.items()]
         for name in step.fork:
             branch = self.scenario.recipe.branches[name]
-            until = -1 if branch.until is None else self._step_number(branch.until, i)
-            rows.append(BranchRow(name, self.branches[name], self.first_of[name], until, branch.on_fail == "stop_batch", -1, 0.0,
+            rows.append(BranchRow(name, self.branches[name], address(fork, name), self.first_of[name],
+                                  branch.on_fail == "stop_batch", -1, 0.0,
                                   -math.inf, math.inf, 0, -1, self._ending(name)))
         return tuple(rows)
 
-    def _sample(self, name: str, sample: Sample) -> BranchRow:
+    def _sample(self, fork: str, name: str, sample: Sample) -> BranchRow:
         assay = self.lab.assays[name]
         low, high = self._limit(name) if sample.pass_if is None else within(sample.pass_if)
         first = self.first_of[name]
         invalid = first if assay.on_invalid is None else self._step_number(assay.on_invalid, first)
-        return BranchRow(name, self.branches[name], first, -1, sample.on_fail == "stop_batch", self.assay_names[name],
+        return BranchRow(name, self.branches[name], address(fork, name), first, sample.on_fail == "stop_batch", self.assay_names[name],
                          assay.sample_cells.value * sample.n, low, high, assay.retests, invalid, self._ending(name))
 
     def _join(self, step: Step) -> tuple[int, ...]:
@@ -557,8 +562,8 @@ class _Tabulation:
         return tuple(dict.fromkeys(self.branches[n] for n in names))
 
     def _cancels(self, i: int) -> tuple[int, ...]:
-        name = self.rows[i][0]
-        return tuple(self.branches[b] for b, m in self.scenario.recipe.branches.items() if m.until == name)
+        return tuple(self.branches[b] for b, m in self.scenario.recipe.branches.items()
+                     if m.until is not None and self._step_number(m.until, i) == i)
 
     def _driver(self, step: Step) -> int:
         drivers = {step.per, *(m.per for m in step.materials.values())} - {None}

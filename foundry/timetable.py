@@ -7,9 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from foundry.economics import ledger
 from foundry.events import Kind
-from foundry.replication import Case, prepare, replicate
+from foundry.replication import Log, prepare, replicate
 from foundry.scenario import Pool, Scenario, Start
 from foundry.tables import Tables
 from foundry.trajectories import viable_cells
@@ -52,7 +51,7 @@ def timetable(scenario: Scenario) -> Timetable:
     assert found.log is not None
     events, tables = found.log.events, case.tables
     cells = _cells(found.log.records) if tables.biology else {}
-    costs = _costs(case, events, found.window)
+    costs = _costs(found.log)
     worked = events[(events["kind"] == Kind.WORKED) & (events["batch"] == 0) & (events["step"] >= 0)]
     keys = dict.fromkeys(_key(row) for row in worked[np.argsort(worked["since_s"], kind="stable")])
     visits = [_visit(key, events, tables, cells, costs) for key in keys]
@@ -117,12 +116,11 @@ def _cells(records: Rows) -> dict[tuple[int, int], tuple[float, float]]:
     return {(int(row["step"]), int(row["attempt"])): (float(b), float(a)) for row, b, a in zip(mine, before, after, strict=True)}
 
 
-def _costs(case: Case, events: Rows, window: tuple[int, int]) -> dict[Key, int]:
+def _costs(log: Log) -> dict[Key, int]:
     """Cents the log charges to each visit."""
-    rows = ledger(events, case.tables, case.book, window)
-    rows = rows[(rows["event"] >= 0) & (rows["batch"] == 0)]
+    rows = log.ledger[(log.ledger["event"] >= 0) & (log.ledger["batch"] == 0)]
     costs: dict[Key, int] = {}
     for amount, event in zip(rows["amount_cents"].tolist(), rows["event"].tolist(), strict=True):
-        key = _key(events[event])
+        key = _key(log.events[event])
         costs[key] = costs.get(key, 0) + amount
     return costs

@@ -7,19 +7,28 @@ import re
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from functools import cache
 from typing import Annotated, Any, Literal, NamedTuple, Union, cast, get_args, get_origin
 
 from foundry.quantities import KINDS, Quantity, Strict
 from foundry.yamlio import Path, Problem, printable
 
 MAX_FAULTS = 200
+TIMES = ("duration_h", "mttr_h")
 NOT_BUILT = ("gather", "changeover_h", "campaigns", "when_full", "due", "stock")
 UNITS = {"s": "seconds", "min": "minutes", "h": "hours", "d": "days", "y": "years", "year": "years", "usd": "money", "ml": "millilitres",
          "l": "litres", "cm2": "cm²", "m2": "m²", "cells": "cells", "fraction": "fractions from 0 to 1"}
 _OTHER_UNITS = frozenset((
     "sec", "second", "seconds", "mins", "minute", "minutes", "hr", "hrs", "hour", "hours", "day", "days", "week", "weeks", "month",
     "months", "yr", "yrs", "years", "eur", "cny", "rmb", "litre", "litres", "pct", "percent", "per", "k", "million", "ul"))
+_ONE = {"h": "hour", "d": "day", "y": "year", "usd": "money"}
 _BOOLEANS = {"yes": "true", "on": "true", "y": "true", "1": "true", "no": "false", "off": "false", "n": "false", "0": "false"}
+
+
+def closest(name: str, known: Sequence[str]) -> str:
+    """The known name that is spelled most like this one; empty when none is."""
+    near = [k for k in known[:500] if k.lower() == name.lower()] or get_close_matches(name[:100], known[:500], 1, 0.6)
+    return near[0] if near else ""
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
@@ -28,8 +37,8 @@ def nearest(name: str, known: Sequence[str]) -> str:
     >>> nearest("reacter", ["reactor", "robot"])
     '; did you mean `reactor`?'
     """
-    near = [k for k in known[:500] if k.lower() == name.lower()] or get_close_matches(name[:100], known[:500], 1, 0.6)
-    return f"; did you mean `{near[0]}`?" if near else ""
+    near = closest(name, known)
+    return f"; did you mean `{near}`?" if near else ""
 
 
 def similar(name: str, known: Sequence[str], title: str = "known") -> str:
@@ -66,13 +75,23 @@ def kinds(annotation: Any, metadata: Sequence[Any] = ()) -> list[Kind]:
 def below(kind: Kind, step: str | int) -> list[Kind]:
     """The types one key or item further down."""
     if _is_model(kind.type):
-        field = kind.type.model_fields.get(step)
-        return [] if field is None else kinds(field.annotation, field.metadata)
+        return _of_field(kind.type, str(step))
     arguments = get_args(kind.type)
     origin = get_origin(kind.type)
     if origin is dict and len(arguments) == 2:
         return kinds(arguments[1])
     return kinds(arguments[0]) if origin in (list, tuple) and arguments else []
+
+
+@cache
+def _of_field(model: type[Strict], name: str) -> list[Kind]:
+    field = model.model_fields.get(name)
+    return [] if field is None else kinds(field.annotation, field.metadata)
+
+
+def fields_of(kind: Kind) -> list[str]:
+    """Keys of a mapping of this type; none where any name may stand."""
+    return list(kind.type.model_fields) if _is_model(kind.type) else []
 
 
 def required(kind: Kind, key: str | int) -> bool:
@@ -107,10 +126,13 @@ def _is_model(kind: Any) -> bool:
 
 
 def mistaken(value: Any, choices: list[Kind], path: Path = ()) -> Iterator[Problem]:
-    """Texts and true/false where a number is meant, texts for true/false, numbers for dates: a lenient model would convert them."""
+    """What a lenient model would let pass: texts and true/false for numbers, texts for true/false, numbers for dates, negative times."""
     chosen = meant(choices, value)
     if isinstance(value, dict):
         for key, item in value.items():
+            amount = item.get("value") if isinstance(item, dict) else item
+            if key in TIMES and isinstance(amount, int | float) and amount < 0:
+                yield Problem((*path, key), f"{shown(amount)} is out of range; allowed: 0 or more")
             yield from mistaken(item, [kind for choice in chosen for kind in below(choice, key)], (*path, key))
     elif isinstance(value, list):
         for i, item in enumerate(value):
@@ -174,7 +196,9 @@ def _is_tag(tag: str, kind: Kind) -> bool:
 
 
 def _key_fault(kind: str, path: Path, key: str, owner: Kind) -> Problem:
-    allowed = list(owner.type.model_fields) if _is_model(owner.type) else []
+    allowed = fields_of(owner)
+    if kind == "missing" and get_origin(owner.type) is tuple:
+        return Problem(path, "two numbers are needed: [low, high]")
     if kind == "missing":
         return Problem((*path, key), f"`{key}` is missing")
     return Problem((*path, key), unknown_key(key, allowed), on_key=True)
@@ -196,7 +220,7 @@ def unknown_key(key: str, allowed: Sequence[str]) -> str:
     same = [name for name in allowed if name != stem and stem_and_unit(name)[0] == stem]
     if same and stem:
         unit = stem_and_unit(same[0])[1]
-        words = UNITS.get(unit, unit.replace("_", " "))
+        words = UNITS.get(unit, "values " + " ".join(_ONE.get(word, word) for word in unit.split("_")))
         return f"unknown key `{printable(key)}`; this model uses {words}: `{same[0]}`"
     return f"unknown key `{printable(key)}`{similar(key, allowed, 'allowed')}"
 
@@ -262,7 +286,9 @@ def _not_a_number(value: Any, expected: Kind) -> str:
     parts = [f"{shown(value)} is not a {'whole ' if expected.type is int else ''}number"]
     if allowed := _range(bounds):
         parts.append(f"allowed: {allowed}")
-    if isinstance(value, str) and re.match(r"\s*[-+]?[\d.,]+\s*\S", value):
+    if isinstance(value, str) and re.fullmatch(r"[-+]?[\d.]+([eE][-+]?\d+)?", value):
+        parts.append("write it without quotes")
+    elif isinstance(value, str) and re.match(r"\s*[-+]?[\d.,]+\s*\S", value):
         parts.append("write the bare number, its unit is in the key")
     return "; ".join(parts)
 
@@ -297,7 +323,7 @@ def shown(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):
-        return f"{value!r}"
+        return f"{value!r}".removesuffix(".0")
     if isinstance(value, str):
         return f"`{printable(value[:60])}`"
     return "nothing" if value is None else "a list" if isinstance(value, list | tuple) else "a mapping"

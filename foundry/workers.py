@@ -7,9 +7,10 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -57,6 +58,7 @@ class Workers:
         """The replications of these numbers: a list for each case, in the order of ``numbers``."""
         tasks = [(case, number) for number in numbers for case in range(len(self.cases))]
         self.asked += len(tasks)
+        self._count(0)
         here, found = len(self.cases) if self.done == 0 else 0, {}
         for task in tasks[:here]:
             found[task] = self._here(task)
@@ -92,7 +94,8 @@ class Workers:
             self.pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _start, (self.cases, self.seed, self.keep))
         size = max(1, math.ceil(len(tasks) / (processes * CHUNKS_PER_WORKER)))
         chunks = [tasks[i:i + size] for i in range(0, len(tasks), size)]
-        waiting = {self.pool.submit(_chunk, chunk): chunk for chunk in chunks}
+        with _interrupts_held():
+            waiting = {self.pool.submit(_chunk, chunk): chunk for chunk in chunks}
         found: dict[Task, Replication] = {}
         try:
             for future in as_completed(waiting):
@@ -101,6 +104,19 @@ class Workers:
         except BrokenProcessPool as broken:
             raise WorkerLost("a worker process died, perhaps for want of memory; try fewer jobs") from broken
         return found
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Ctrl-C waits until the end of the block, and does not reach processes started in it while they import."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def processors() -> int:

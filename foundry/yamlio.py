@@ -226,7 +226,7 @@ class _Reader:
         else:
             node = self._sequence(path, depth, mark) if kind == "SequenceStart" else self._mapping(path, depth, mark)
         if event.tag is not None:
-            self._note(path, f"tags are not accepted: `{printable(str(event.tag))}`", mark)
+            self._note(path, f"tags are not accepted: `{printable(str(event.tag)).replace('tag:yaml.org,2002:', '!!')}`", mark)
             node = Node(None, mark, broken=True)
         if event.anchor is not None:
             self.anchors[event.anchor] = node

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from foundry.checks.names import Names, missing
 from foundry.checks.routes import Place
 from foundry.quantities import Distribution, Number, Quantity, mean
-from foundry.wording import unknown_key
+from foundry.wording import shown, unknown_key
 from foundry.yamlio import Path, Problem
 from processes.recipe import Reading
 
@@ -26,8 +26,7 @@ def check_biology(names: Names) -> Iterator[Problem]:
     for title, table in kinetics.items():
         for name in table:
             if name not in everywhere:
-                wrong = f"{unknown_key(name, list(everywhere))} (no operation has it)"
-                yield Problem(("product", "kinetics", title, name), wrong, on_key=True)
+                yield Problem(("product", "kinetics", title, name), unknown_key(name, list(everywhere)), on_key=True)
     for place in names.routes.places:
         if place.step.operation in OPERATIONS:
             yield from _parameters(names, place, OPERATIONS[place.step.operation].parameters, kinetics)
@@ -59,11 +58,15 @@ def _parameters(names: Names, place: Place, known: Mapping[str, Parameter], kine
         if isinstance(number, Reading):
             yield from _reading(names, place, number.reading, (*where, "reading"))
         elif wrong := _outside(number, known[name].low, known[name].high):
-            yield Problem(where, f"{wrong}; allowed: {known[name].low:g} to {known[name].high:g} {known[name].unit}")
+            yield Problem(where, f"{wrong}; allowed: {_range(known[name])}")
     for name, parameter in known.items():
         if parameter.required and name not in given and names.scenario.product is not None:
-            yield Problem((*path, "parameters", name), f"operation {step.operation} needs `{name}` ({parameter.meaning}, "
-                          f"{parameter.low:g} to {parameter.high:g} {parameter.unit})")
+            wrong = f"operation {step.operation} needs `{name}`: {parameter.meaning}; allowed: {_range(parameter)}"
+            yield Problem((*path, "parameters", name), wrong)
+
+
+def _range(parameter: Parameter) -> str:
+    return f"{parameter.low:g} to {parameter.high:g} {parameter.unit}".removesuffix(" 1")
 
 
 def _reading(names: Names, place: Place, assay: str, path: Path) -> Iterator[Problem]:
@@ -77,7 +80,7 @@ def _reading(names: Names, place: Place, assay: str, path: Path) -> Iterator[Pro
 def _outside(number: Number, low: float, high: float) -> str:
     values = [mean(number)] if isinstance(number, Quantity) else [*_ends(number), mean(number)]
     wrong = next((value for value in values if not low <= value <= high), None)
-    return "" if wrong is None else f"{wrong!r} is out of range"
+    return "" if wrong is None else f"{shown(wrong)} is out of range"
 
 
 def _ends(law: Distribution) -> list[float]:

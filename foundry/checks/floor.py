@@ -8,6 +8,7 @@ from foundry.checks.names import Names, missing
 from foundry.parameters import numbers
 from foundry.quantities import Distribution, Number, Quantity
 from foundry.scenario import Calendar, Job, Pool, Repair
+from foundry.wording import TIMES, shown
 from foundry.yamlio import Path, Problem
 
 
@@ -36,7 +37,7 @@ def check_laws(names: Names) -> Iterator[Problem]:
     """No time may come out negative, and every distribution has some probability."""
     for path, number in numbers(names.scenario):
         wrong = _law(number)
-        if not wrong and str(next((step for step in reversed(path) if isinstance(step, str)), "")) in ("duration_h", "mttr_h"):
+        if not wrong and str(next((step for step in reversed(path) if isinstance(step, str)), "")) in TIMES:
             wrong = _negative(number)
         if wrong:
             yield Problem(path, wrong)
@@ -108,13 +109,13 @@ def _law(number: Number) -> str:
 def _negative(number: Number) -> str:
     """Why a time may come out negative."""
     if isinstance(number, Quantity):
-        return f"{number.value!r} is out of range; allowed: 0 or more" if number.value < 0 else ""
+        return f"{shown(number.value)} is out of range; allowed: 0 or more" if number.value < 0 else ""
     if number.mixture is not None:
         return next((wrong for part in number.mixture if (wrong := _negative(part.of))), "")
     if number.normal is not None and number.normal.sd > 0 and (number.normal.low is None or number.normal.low < 0):
         return "a normal time may come out negative; add low: 0"
     low = _lowest(number)
-    return f"a time may come out as {low!r}; allowed: 0 or more" if low < 0 else ""
+    return f"a time may come out as {shown(low)}; allowed: 0 or more" if low < 0 else ""
 
 
 def _lowest(law: Distribution) -> float:

@@ -19,16 +19,19 @@ _SPAN_D = 70                # ten weeks show every opening of a week; what is st
 def check_hours(names: Names) -> Iterator[Problem]:
     for place in names.routes.places:
         if place.step.shift == "fit":
-            yield from _fits(names, place.step.needs, (*place.path, "needs"), partial(planned_h, names, place.step))
+            time = (*place.path, "duration_h" if place.step.planned_h is None else "planned_h")
+            yield from _fits(names, place.step.needs, (*place.path, "needs"), time, partial(planned_h, names, place.step))
     for home, pools in (("plant", names.scenario.plant.pools), ("lab", names.scenario.lab.pools if names.scenario.lab else {})):
         for name, pool in pools.items():
-            jobs: list[tuple[Path, str, Mapping[str, Need], Number | None]] = [
-                (("repair",), pool.repair.shift, pool.repair.needs, pool.mttr_h)]
-            care = [(("cleaning",), pool.cleaning), *((("maintenance", i), job) for i, job in enumerate(pool.maintenance))]
-            jobs += [(where, job.shift, job.needs, job.duration_h) for where, job in care if job is not None]
-            for where, shift, needs, law in jobs:
-                if shift == "fit" and law is not None:
-                    yield from _fits(names, needs, (home, "pools", name, *where, "needs"), partial(quantile_h, names, law))
+            path: Path = (home, "pools", name)
+            care = [("cleaning", (), pool.cleaning), *(("maintenance", (i,), job) for i, job in enumerate(pool.maintenance))]
+            for title, number, job in care:
+                if job is not None and job.shift == "fit":
+                    where = (*path, title, *number)
+                    yield from _fits(names, job.needs, (*where, "needs"), (*where, "duration_h"), partial(quantile_h, names, job.duration_h))
+            if pool.mttr_h is not None and pool.repair.shift == "fit":
+                needs = (*path, "repair", "needs")
+                yield from _fits(names, pool.repair.needs, needs, (*path, "mttr_h"), partial(quantile_h, names, pool.mttr_h))
 
 
 def planned_h(names: Names, step: Step) -> float:
@@ -54,7 +57,7 @@ def quantile_h(names: Names, number: Number) -> float:
     return quantile(*laws.arrays(), index, 0.9)
 
 
-def _fits(names: Names, needs: Mapping[str, Need], path: Path, planned: Callable[[], float]) -> Iterator[Problem]:
+def _fits(names: Names, needs: Mapping[str, Need], path: Path, time: Path, planned: Callable[[], float]) -> Iterator[Problem]:
     """A need of a role is met by some pool of it that is large enough and open long enough at one time."""
     for role, need in needs.items():
         pools = [names.pools[pool] for pool in names.roles.get(role, []) if pool in names.pools]
@@ -63,8 +66,8 @@ def _fits(names: Names, needs: Mapping[str, Need], path: Path, planned: Callable
             continue
         hours = need.for_h if need.for_h is not None else planned()
         if round(hours * 3600) > round(max(spans) * 3600):
-            yield Problem((*path, role), f"planned {hours:.4g} h, but the longest opening of `{role}` is {max(spans):.4g} h; "
-                          "shorten it, or say shift: pause or overtime", on_key=True)
+            yield Problem(time if need.for_h is None else (*path, role, "for_h"), f"planned time {hours:.4g} h, but `{role}` is open for "
+                          f"{max(spans):.4g} h at most; shorten it, or say shift: pause or overtime")
 
 
 def longest_h(names: Names, calendar: str | None) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 
@@ -59,7 +60,7 @@ class Names:
             yield Problem(path, f"the calendar `{name}` never opens in this run: look at its days, closed dates and the horizon")
 
     def _opens(self, calendar: Calendar) -> bool:
-        days = int(self.scenario.horizon_d or 36_600) + 1
+        days = math.ceil(self.scenario.horizon_d or 36_600)
         closed = {date.toordinal() for date in calendar.closed}
         first = self.scenario.start_date.toordinal()
         week = {WEEKDAYS.index(day) for day in calendar.days}

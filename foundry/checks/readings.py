@@ -9,6 +9,7 @@ from foundry.checks.names import Names, missing
 from foundry.checks.routes import MAIN, Place
 from foundry.checks.steps import check_target
 from foundry.quantities import Strict
+from foundry.wording import shown
 from foundry.yamlio import Path, Problem
 from processes.recipe import Step
 from qc.panel import Assay
@@ -119,7 +120,7 @@ def _panels(names: Names) -> Iterator[Problem]:
     for i, panel in enumerate(names.scenario.panels):
         if panel.name in titles[:i]:
             yield Problem(("panels", i, "name"), f"two panels are called `{panel.name}`")
-        if not any(panel.name in step.decide for step in read):
+        if not any(panel.name in step.decide for step in read) and all(name in titles for step in read for name in step.decide):
             yield Problem(("panels", i), f"no step decides panel `{panel.name}`: name it in the `decide` of a step, or leave it out")
         for k, limit in enumerate(panel.limits):
             path = ("panels", i, "limits", k)
@@ -161,7 +162,7 @@ def _digits(limit: Strict, assay: Assay, name: str, path: Path) -> Iterator[Prob
     for key in ("at_least", "at_most"):
         value = getattr(limit, key)
         if value is not None and assay.kind == "value" and not math.isclose(round(value, assay.decimals), value, rel_tol=1e-9):
-            yield Problem((*path, key), f"{value!r} has more digits than assay `{name}` reports (decimals: {assay.decimals})")
+            yield Problem((*path, key), f"{shown(value)} has more digits than assay `{name}` reports (decimals: {assay.decimals})")
 
 
 def _gap(bands: Sequence[tuple[float | None, float | None]], digit: float) -> str:

@@ -91,7 +91,7 @@ class Routes:
         place = self.places[i]
         step, forward = place.step, self.forward(i)
         gone = {"next": forward, "stop": END, "abort": END, "give_up": self._number(place.line, step.give_up)}
-        goes = ["next"]
+        goes = ["next", *(["stop"] if step.decide else [])]         # the last decision ends a batch (F4)
         if step.pass_if is not None:
             goes.append(step.on_fail)
         elif step.bands is not None:

@@ -47,8 +47,9 @@ class Job(Worker):
 
 def stages(taken: list[tuple[NeedRow, list[Unit]]], seconds: int) -> list[tuple[int, NeedRow | None]]:
     """Worked seconds at which a part is given back, in order, and the end (N5)."""
-    parts = [(need.for_s, need) for need, _ in taken if 0 <= need.for_s < seconds]
-    return [*parts, (seconds, None)]
+    ends: list[tuple[int, NeedRow | None]] = [(need.for_s, need) for need, _ in taken if 0 <= need.for_s < seconds]
+    ends.append((seconds, None))
+    return ends
 
 
 class Floor(Lines):
@@ -62,27 +63,24 @@ class Floor(Lines):
 
     def mark(self, unit: Unit, kind: int, label: tuple[int, int, int, int] = (-1, -1, -1, -1)) -> None:
         """Show a state in the log; while the unit is down it waits (L3)."""
-        state = (kind, *label)
-        if unit.down and kind != Kind.DOWN:
-            unit.wanted = state
-        elif unit.shown != state:
-            self._show(unit, state)
-
-    def unmark(self, unit: Unit) -> None:
-        """Nobody uses the unit."""
-        unit.wanted = None
-        if not unit.down:
-            self._show(unit, None)
+        if unit.down:
+            unit.wanted = (kind, *label)
+        else:
+            self._show(unit, (kind, *label))
 
     def _show(self, unit: Unit, state: State | None) -> None:
-        now, shown = self.env.now, unit.shown
+        shown = unit.shown
+        if shown == state:
+            return
+        now = self.env.now
         if shown is not None and now > unit.since:
             kind, batch, token, step, attempt = shown
             self.rows.append((now, unit.since, kind, batch, -1 if batch < 0 else 0, token, step, attempt, unit.pool.index, unit.number,
                               -1.0, 0, 0))
-        if unit.pool.working_clock and unit.pool.fails:
+        if unit.runs:
             self._working_clock(unit, shown, state)
-        unit.shown, unit.since = state, now
+        unit.shown = state
+        unit.since = now
 
     def _working_clock(self, unit: Unit, before: State | None, after: State | None) -> None:
         """Failures by seconds worked run while the unit works (B4)."""
@@ -159,9 +157,11 @@ class Floor(Lines):
         """Free units for whatever reason; care comes first (B5)."""
         for unit in units:
             unit.holder = None
-            self.unmark(unit)
+            unit.wanted = None
             if unit.job is None:
                 self.care(unit)
+            elif not unit.down:
+                self._show(unit, None)
 
     def care(self, unit: Unit) -> None:
         """Maintained if due, then cleaned, only then free."""
@@ -174,11 +174,12 @@ class Floor(Lines):
             unit.dirty = False
             self._begin_job(unit, pool.cleaning, -1)
         else:
-            self.unmark(unit)
+            self._show(unit, None)
             self.free[pool.index] |= 1 << unit.number
             if self.is_open[pool.index]:
                 self.available |= 1 << pool.index
-                self.poke()
+                if self.waiting:
+                    self.poke()
 
     def _begin_job(self, unit: Unit, row: JobRow, number: int) -> None:
         if number < 0:
@@ -229,8 +230,7 @@ class Floor(Lines):
                 return
         if unit.fails_late:
             unit.fails_late = False
-            unit.holder = None
-            self.unmark(unit)
+            self._show(unit, None)
             self.free[unit.pool.index] |= 1 << unit.number      # taken out again at once
             self._fail(unit)
             return
@@ -299,7 +299,8 @@ class Floor(Lines):
                     self.available |= 1 << pool.index
             for key in sorted(self.stopped):
                 self.reconsider(self.stopped[key])
-            self.poke()
+            if self.waiting:
+                self.poke()
             yield self.due(end - self.env.now, SHIFT, c, 0)
             self.calendar_open[c] = False
             for pool in pools:

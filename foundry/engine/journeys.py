@@ -86,7 +86,7 @@ class Journeys(Floor):
         try:
             if step.join:
                 yield from self.join(token)
-            latest = yield from self.culture(token, before)
+            latest = (yield from self.culture(token, before)) if step.window else NEVER
             token.queued_s, token.priority, token.shift = self.env.now, step.priority, step.shift
             while True:
                 try:
@@ -220,7 +220,7 @@ class Journeys(Floor):
     def _line_of(self, token: Token) -> Line:
         step = token.step
         assert step is not None
-        holds = tuple(h for h in step.holds if h not in token.held)
+        holds = tuple(h for h in step.holds if h not in token.held) if step.holds else ()
         key = (step.index, holds)
         if key not in self.lines:
             rows = tuple(self.tables.holds[h] for h in holds)
@@ -274,9 +274,11 @@ class Journeys(Floor):
     def _driver(self, token: Token) -> float:
         step = token.step
         assert step is not None
+        if step.driver < 0:
+            return 0.0
         if step.driver >= FIRST_DEVIATION:
             return float(token.of.deviations[step.driver - FIRST_DEVIATION])
-        return 0.0 if step.driver < 0 or token.latent is None else token.latent.driver(step.driver, self.env.now)
+        return 0.0 if token.latent is None else token.latent.driver(step.driver, self.env.now)
 
     def _show_work(self, token: Token) -> None:
         label = token.label()
@@ -310,6 +312,8 @@ class Journeys(Floor):
         ends = call.kind in (ABORT_CALL, LEAVE_CALL)
         if ends:
             why = call.reason
+        elif token.cancelled >= 0:
+            ends, why, call = True, token.cancelled, Call(LEAVE_CALL, None, 0, token.cancelled)     # it stops, so it leaves (F4)
         self.note(token, Kind.WORKED, token.since_s, -1.0 if token.stopped else token.driver, why)
         if ends:
             raise Leaves(self.aborted[call.reason] if call.kind == ABORT_CALL else call.reason)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 from bisect import insort
 from collections.abc import Generator, Iterable
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import simpy
@@ -19,6 +20,7 @@ from foundry.tables import FIT, NEVER, SHARED_ONLY, HoldRow, NeedRow, PoolRow, S
 
 # What may be due in an instant, in this order (T3).
 FINISH, PART, FAILURE, JOB_END, MAINTENANCE_DUE, SHIFT, TARGET, LATEST, GATHER, EXPIRY, ARRIVAL = range(11)
+ROUNDS = 100_000                    # most in one instant
 HAND_OUT = 16 + (15 << 60)          # after everything that is due
 LAST = (1 << 32) - 1                # batch number of a unit's job: after every batch
 DOWN_CALL, SHUT_CALL, LATE_CALL, LEAVE_CALL, ABORT_CALL, WITHDRAW_CALL = range(6)
@@ -51,8 +53,8 @@ class Overrun(RuntimeError):
 class Unit:
     """One unit of a pool. ``shown`` is the state the log has open for it: (kind, batch, token, step, attempt)."""
 
-    __slots__ = ("busy", "clock", "dirty", "down", "due", "failures", "fails_late", "holder", "job", "jobs", "number", "pool", "shown",
-                 "since", "to_failure", "wanted")
+    __slots__ = ("busy", "clock", "dirty", "down", "due", "failures", "fails_late", "holder", "job", "jobs", "number", "pool", "runs",
+                 "shown", "since", "to_failure", "wanted")
 
     def __init__(self, pool: PoolRow, number: int) -> None:
         self.pool, self.number = pool, number
@@ -60,6 +62,7 @@ class Unit:
         self.job: Worker | None = None
         self.busy = False               # its job is being worked
         self.down = self.dirty = self.fails_late = False
+        self.runs = pool.fails and pool.working_clock    # fails by seconds worked
         self.due = 0                    # maintenance plans that are due, one bit each
         self.failures = 0
         self.jobs: dict[str, int] = {}
@@ -86,6 +89,10 @@ class Line:
                 self.mask |= 1 << need.pools[0]
         for hold in holds:
             self.mask |= 1 << hold.pool
+
+    def span(self, need: NeedRow) -> int:
+        """Seconds a pool must stay open for a need; -1 without a fit test (C3)."""
+        return need.for_s if 0 <= need.for_s < self.planned_s else self.planned_s
 
 
 class Worker:
@@ -118,6 +125,12 @@ class Worker:
         return -1, -1, -1, -1
 
 
+class Clock(simpy.Environment):
+    """SimPy's environment; only reading the time is made cheap, it is read most of all."""
+
+    now = property(attrgetter("_now"))
+
+
 class Due(simpy.Event):
     """Something that happens at a known time, placed in its instant by content."""
 
@@ -134,7 +147,7 @@ class Lines:
 
     def __init__(self, tables: Tables, seed: int, replication: int) -> None:
         self.tables, self.seed, self.replication = tables, seed, replication
-        self.env: Any = simpy.Environment()      # its clock is typed int | float; ours is whole seconds
+        self.env: Any = Clock()             # its clock is typed int | float; ours is whole seconds
         self.rows: list[tuple[int, int, int, int, int, int, int, int, int, int, float, int, int]] = []
         self.units = [[Unit(pool, n) for n in range(pool.count)] for pool in tables.pools]
         self.free = [(1 << pool.count) - 1 for pool in tables.pools]
@@ -145,6 +158,7 @@ class Lines:
         self.waiting: dict[Line, None] = {}
         self.poked = False
         self.instant, self.rounds, self.happened = -1, 0, 0
+        self.spinning: set[int] = set()     # steps started in the last rounds allowed in an instant
 
     def due(self, delay: int, kind: int, a: int, b: int) -> Due:
         self.happened += 1
@@ -205,6 +219,8 @@ class Lines:
             worker = line.entries.pop(0)[4]
             worker.line = worker.entry = None
             self._take(worker, line, picks)
+            if self.rounds > ROUNDS - 100:
+                self.spinning.add(worker.label()[2])
             if line.entries:
                 heapq.heappush(heads, (line.entries[0][:4], n, line))
             else:
@@ -217,8 +233,9 @@ class Lines:
         if now != self.instant:
             self.instant, self.rounds = now, 0
         self.rounds += 1
-        if self.rounds > 100_000:
-            raise Overrun(f"100,000 rounds at second {now}: steps of no duration follow each other without end")
+        if self.rounds > ROUNDS:
+            names = ", ".join(sorted(self.tables.steps[s].name for s in self.spinning if s >= 0))
+            raise Overrun(f"{ROUNDS:,} rounds at second {now}: steps of no duration follow each other without end: {names}")
 
     def _fitting(self, line: Line, reserved: dict[int, int]) -> list[int] | None:
         """Pools that serve a line's needs and holds now, in order; None when one is missing.
@@ -229,7 +246,7 @@ class Lines:
         used = dict(reserved) if reserved else {}
         picks = []
         for need in line.needs:
-            span = -1 if line.planned_s < 0 else need.for_s if need.for_s >= 0 else line.planned_s
+            span = line.span(need)
             for p in need.pools:
                 if self.is_open[p] and free[p].bit_count() - used.get(p, 0) >= need.count and (span < 0 or now + span <= self.closing[p]):
                     break
@@ -251,7 +268,7 @@ class Lines:
         now = self.env.now
         wanted = []
         for need in line.needs:
-            span = -1 if line.planned_s < 0 else need.for_s if need.for_s >= 0 else line.planned_s
+            span = line.span(need)
             allowed = [p for p in need.pools if self.is_open[p] and (span < 0 or now + span <= self.closing[p])]
             if not allowed:
                 return

@@ -21,6 +21,7 @@ from foundry.engine.latent import Latent
 from foundry.engine.lines import ABORT_CALL, ARRIVAL, LEAVE_CALL, Call, Happening
 from foundry.engine.tokens import ASIDE, JOINING, STOPPED, WAITING, WORKING, Batch, Leaves, Token, Turned
 from foundry.events import Kind, as_events, records_dtype
+from foundry.streams import fold
 from foundry.tables import END, GIVE_UP, STOP, BandRow, BranchRow, PanelRow, Tables
 from processes.cells import FIELDS
 from qc.disposition import Disposition, decide_codes
@@ -178,7 +179,7 @@ class Engine(Journeys):
     def _begin(self, number: int, *, counted: bool = False) -> None:
         batch = Batch(number)
         self.in_cap += 0 if counted else 1
-        token = batch.main = Token(batch, 0, (), None, self.env.now)
+        token = batch.main = Token(batch, 0, 0, None, self.env.now)
         if self.tables.biology:
             token.latent = Latent.of_batch(self, number)
         self._set_out(token, self.tables.first_step)
@@ -219,8 +220,8 @@ class Engine(Journeys):
         go, reason = self._gate(token, value) if step.bands else (step.next, 0)
         if step.decide:
             self._decide(token)
-        if token.branch is not None and token.branch.assay >= 0 and step.next == END:
-            go = self._sample_result(token, mark, value)
+        if token.branch is not None and go == END:
+            go = self._result(token, mark, value)
         self._part(token, go)
         if go == STOP:
             raise Leaves(self.aborted[reason])
@@ -268,7 +269,7 @@ class Engine(Journeys):
             self.note(token, Kind.MEASURED, self.env.now, value, self.reason[("", "<LOD", "invalid")[mark]],
                       resource=self.first_assay + step.look)
             if mark != INVALID:
-                token.of.readings[step.look] = value
+                token.of.readings[step.look] = token.reading = value
                 break
         return mark, value
 
@@ -277,8 +278,8 @@ class Engine(Journeys):
         step = token.step
         assert step is not None
         if step.of >= 0:
-            value = token.of.results[step.of]
-        index, band = next((k, b) for k, b in enumerate(step.bands) if b.low <= value <= b.high)
+            value = token.of.results.get(step.of, math.nan)     # no result fits no band but the last
+        index, band = next(((k, b) for k, b in enumerate(step.bands) if b.low <= value <= b.high), (len(step.bands) - 1, step.bands[-1]))
         go, reason = band.go, band.reason
         if go == END:
             self._decided(token, index, self.reason[f"deviation:{('minor', 'major')[band.deviation - 1]}"] if band.deviation else 0)
@@ -307,16 +308,19 @@ class Engine(Journeys):
         if old is not None:
             self._dismiss(old, self.reason["superseded"])
         batch.tokens += 1
-        side = Token(batch, batch.tokens, (*token.trail, (step.name, token.attempt, row.name)), row, self.env.now)
+        side = Token(batch, batch.tokens, fold(token.path, row.key, token.attempt), row, self.env.now)
         if token.latent is not None:
             side.latent = token.latent.sample(row, self.env.now)
         batch.sides[row.index, step.index] = side
         self._set_out(side, row.first)
 
-    def _sample_result(self, token: Token, mark: int, value: float) -> int:
+    def _result(self, token: Token, mark: int, value: float) -> int:
         """Invalid runs are done again, readings out of limits repeated (K6). Returns the next step or END."""
         row, step = token.branch, token.step
         assert row is not None and step is not None
+        if row.assay < 0:
+            token.of.results[row.index] = token.reading
+            return END
         if mark == INVALID:
             return row.on_invalid
         if row.low <= value <= row.high:
@@ -329,8 +333,8 @@ class Engine(Journeys):
         token.of.results[row.index] = value
         return END
 
-    def _report(self, token: Token) -> None:
-        """A side token is done: its join may go on, or its result ends the batch."""
+    def _report(self, token: Token, reason: int) -> None:
+        """A side token is done: its join may go on, or its result, or its failure, ends the batch (F6)."""
         batch, row = token.of, token.branch
         assert row is not None
         key = next((k for k, side in batch.sides.items() if side is token), None)
@@ -339,10 +343,11 @@ class Engine(Journeys):
         main = batch.main
         if main is None or batch.ended or token.cancelled >= 0:
             return
-        value = batch.results.get(row.index, 0.0)
-        if row.stop_batch and not row.low <= value <= row.high:
-            assert main.process is not None
-            main.process.interrupt(Call(ABORT_CALL, None, 0, row.reason))
+        failed = next((c for c, a in self.aborted.items() if a == reason), -1)
+        if failed < 0 and row.assay >= 0 and not row.low <= batch.results.get(row.index, math.nan) <= row.high:
+            failed = row.reason
+        if row.stop_batch and failed >= 0:
+            self.interrupt(main, Call(ABORT_CALL, None, 0, failed))
         elif main.state == JOINING and main.ready is not None and not main.ready.triggered and not self._awaited(main):
             main.ready.succeed()
 
@@ -374,7 +379,8 @@ class Engine(Journeys):
             raise Leaves(self.reason["released"] if released else self.rejected[first], doses)
 
     def _disposition(self, batch: Batch, panel: PanelRow) -> tuple[Disposition, int]:
-        readings = np.array([batch.results[x.branch] if x.branch >= 0 else batch.readings[x.assay] for x in panel.limits])
+        readings = np.array([batch.results.get(x.branch, math.nan) if x.branch >= 0 else batch.readings.get(x.assay, math.nan)
+                             for x in panel.limits])
         failed = decide_codes(readings, np.array([x.low for x in panel.limits]), np.array([x.high for x in panel.limits]))
         if failed < 0:
             return Disposition.RELEASE, 0
@@ -394,7 +400,7 @@ class Engine(Journeys):
         if token.main:
             self._end_batch(token.of)
         else:
-            self._report(token)
+            self._report(token, reason)
         if self.tables.drain and not self.tokens and self.env.now >= self.tables.h_s:
             self._end_after_this_second()
 

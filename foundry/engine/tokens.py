@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from foundry.engine.latent import Latent
 from foundry.engine.lines import Unit, Worker
-from foundry.streams import fold
 from foundry.tables import BranchRow, HoldRow, StepRow
 from qc.disposition import Disposition
 
@@ -55,12 +55,11 @@ class Token(Worker):
     """A batch's main token (number 0) or a side token: what it has visited, holds and is."""
 
     __slots__ = ("attempt", "branch", "came_s", "cancelled", "driver", "ended", "held", "latent", "misses", "new_holds", "of",
-                 "path", "since_s", "state", "step", "started", "trail", "visits")
+                 "path", "reading", "since_s", "state", "step", "started", "visits")
 
-    def __init__(self, of: Batch, number: int, trail: tuple[tuple[str, int, str], ...], branch: BranchRow | None, now: int) -> None:
+    def __init__(self, of: Batch, number: int, path: int, branch: BranchRow | None, now: int) -> None:
         super().__init__(of.number, number)
-        self.of, self.branch, self.trail, self.came_s = of, branch, trail, now
-        self.path = fold(trail) if trail else 0
+        self.of, self.branch, self.path, self.came_s = of, branch, path, now
         self.state = CULTURE
         self.step: StepRow | None = None
         self.attempt = 0
@@ -72,6 +71,7 @@ class Token(Worker):
         self.new_holds: list[int] = []                      # taken with the start of this visit
         self.latent: Latent | None = None
         self.since_s = now                              # beginning of the interval it is in
+        self.reading = math.nan                             # last value reported of it
         self.driver = 0.0                                   # amount at the start of the visit
         self.cancelled = -1                                 # reason, once its result no longer counts
 

@@ -70,6 +70,11 @@ def safe(text: object, limit: int = 64, width: int = 0) -> str:
     return "<br>".join(html.escape(piece, quote=False) for piece in lines)
 
 
+def legend_name(text: str) -> str:
+    """A scenario's name in a legend, wrapped so that it fits a phone."""
+    return safe(text, 52, 26)
+
+
 def _wrapped(text: str, width: int) -> list[str]:
     lines: list[str] = []
     for word in text.split(" "):

@@ -131,7 +131,7 @@ def busy_weeks(series: pd.DataFrame, scenarios: Sequence[str]) -> Chart:
     """Busy share of each pool by week, mean over replications, from the series ``busy_fraction``."""
     title = "Busy share of each resource, week by week"
     views: list[View] = []
-    busy = series[series["series"] == "busy_fraction"] if len(series) else series
+    busy = series[series["series"] == "busy_fraction"].dropna(subset=["value"])
     rows: list[tuple[str, ...]] = []
     for scenario, short in zip(scenarios, short_names(scenarios), strict=True):
         mine = busy[busy["scenario"] == scenario]

@@ -96,7 +96,7 @@ def cells_and_purity(
 
 
 def _table_rows(short: str, cells: pd.DataFrame, purity: pd.DataFrame) -> list[tuple[str, ...]]:
-    both = cells.set_index("day").join(purity.set_index("day"), how="outer", lsuffix="_cells", rsuffix="_purity")
+    both = cells.merge(purity, on="day", how="outer", suffixes=("_cells", "_purity")).set_index("day")
     every = max(1, math.ceil(len(both) / 15))
     kept = both.iloc[::every]
     keys = [f"{q}_cells" for q in ("q05", "q50", "q95")], [f"{q}_purity" for q in ("q05", "q50", "q95")]

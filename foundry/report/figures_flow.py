@@ -8,7 +8,7 @@ from typing import Any, Final
 import pandas as pd
 import plotly.graph_objects as go
 
-from foundry.report.chart import Chart, Table, View, blank, safe, sentence
+from foundry.report.chart import Chart, Table, View, blank, legend_name, sentence
 from foundry.report.tokens import LIGHT, fixed, is_number, style
 from foundry.report.words import capital, cause, join, line, plural, short_names
 
@@ -64,7 +64,7 @@ def _add_ecdf(figure: go.Figure, days: pd.Series[float], number: int, short: str
         y=[0.0, *y],
         mode="lines",
         line={"shape": "hv", "color": look.colour, "dash": look.dash, "width": 2.5},
-        name=safe(short),
+        name=legend_name(short),
         hovertext=["", *(f"{s:.0f} % within {d:.1f} days" for s, d in zip(y, x, strict=True))],
         hoverinfo="text",
     )

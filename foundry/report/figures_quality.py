@@ -8,7 +8,7 @@ from typing import Any, Final
 import pandas as pd
 import plotly.graph_objects as go
 
-from foundry.report.chart import Chart, Table, View, blank, label, rows_axis, safe, sentence, small_rows
+from foundry.report.chart import Chart, Table, View, blank, label, legend_name, rows_axis, safe, sentence, small_rows
 from foundry.report.tokens import LIGHT, fixed, is_number, percent, style
 from foundry.report.words import Difference, capital, cause, join, line, pretty, short_names, subject
 
@@ -39,7 +39,7 @@ def failure_causes(summary: Mapping[str, Any], paired: Sequence[Difference], sce
     labels = [cause(c) for c in shown]
     figure.update_xaxes(title_text="batches lost (% of decided batches; bars: 95 % interval)", rangemode="tozero", nticks=8)
     figure.update_yaxes(**rows_axis(labels, 34, 26))
-    small = {"xaxis.nticks": 4, "xaxis.title.text": "batches lost (%)", **small_rows(labels, 30, 14)}
+    small = {"height": 46 * len(shown) + 150, "xaxis.nticks": 4, "xaxis.title.text": "batches lost (%)", **small_rows(labels, 30, 14)}
     note = f"{len(order) - len(shown)} rarer causes are in the numbers." if len(order) > len(shown) else ""
     head = tuple(f"{s} (%)" for s in short_names(scenarios))
     rows = tuple((cause(c), *(_rate(causes[c].get(s, {})) for s in scenarios)) for c in order)
@@ -65,7 +65,7 @@ def _add_dots(figure: go.Figure, entries: Sequence[Mapping[str, Any]], number: i
         x=[x for _, x, _ in points],
         y=[y for y, _, _ in points],
         mode="markers",
-        name=safe(short),
+        name=legend_name(short),
         marker={"size": 10, "color": look.colour, "symbol": look.symbol},
         error_x={"type": "data", "array": up, "arrayminus": down, "width": 0, "thickness": 2, "color": look.colour},
         hovertext=[f"{safe(short)}: {_rate(e)} %" for _, _, e in points],

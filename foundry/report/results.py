@@ -22,44 +22,21 @@ from foundry.store import MANIFEST, PARAMETERS, SUMMARY, read_json, read_table
 from foundry.yamlio import flatten, parse
 
 COLUMNS: Final[dict[str, tuple[str, ...]]] = {
-    "kpis": ("scenario", "replication", "kpi", "numerator", "denominator", "value", "unit"),
-    "batches": (
-        "scenario",
-        "replication",
-        "batch",
-        "product",
-        "start_s",
-        "fill_s",
-        "end_s",
-        "disposition",
-        "reason",
-        "stopped_at",
-        "doses",
-        "true_good",
-        "true_cause",
-    ),
-    "ledger_totals": ("scenario", "replication", "step", "category", "outcome", "cause", "cents"),
-    "series": ("scenario", "replication", "series", "subject", "day", "value", "unit"),
-    "trajectories": ("scenario", "quantity", "day", "q05", "q25", "q50", "q75", "q95", "n"),
-    "resources": ("scenario", "pool", "suite", "unit"),
-    "events": (
-        "scenario",
-        "replication",
-        "time_s",
-        "since_s",
-        "kind",
-        "batch",
-        "product",
-        "token",
-        "step",
-        "attempt",
-        "resource",
-        "unit",
-        "value",
-        "reason",
-        "open",
-    ),
-    "tests": ("scenario", "replication", "batch", "assay", "sampled_s", "result_s", "work_s", "queue_s", "value", "mark"),
+    name: tuple(columns.split())
+    for name, columns in {
+        "kpis": "scenario replication kpi numerator denominator value unit",
+        "batches": "scenario replication batch product start_s fill_s end_s disposition reason stopped_at doses true_good true_cause",
+        "ledger_totals": "scenario replication step category outcome cause cents",
+        "series": "scenario replication series subject day value unit",
+        "trajectories": "scenario quantity day q05 q25 q50 q75 q95 n",
+        "resources": "scenario pool suite unit",
+        "events": "scenario replication time_s since_s kind batch product token step attempt resource unit value reason open",
+        "tests": "scenario replication batch assay sampled_s result_s work_s queue_s value mark",
+    }.items()
+}
+WORDS: Final = {
+    *("scenario", "kpi", "unit", "product", "disposition", "reason", "stopped_at", "true_cause", "step", "category", "outcome", "cause"),
+    *("series", "subject", "quantity", "pool", "suite", "kind", "resource", "assay", "mark"),
 }
 PARAMETER_COLUMNS: Final = ("scenario", "path", "value", "unit", "source", "range", "confidence", "note", "kind", "law", "given")
 
@@ -84,7 +61,7 @@ class Results:
     def frame(self, name: str) -> pd.DataFrame:
         """The named table, empty with its documented columns when the folder does not hold it."""
         found = self.frames.get(name)
-        return pd.DataFrame(columns=list(COLUMNS[name])) if found is None else found
+        return _empty(name) if found is None else found
 
     def facts(self, scenario: str) -> dict[str, Any]:
         """Horizon, price year, dose, limits … of one scenario, from the manifest, else from the parameters."""
@@ -99,6 +76,11 @@ class Results:
             if key not in facts and key in known:
                 facts[key] = known[key]
         return facts
+
+
+def _empty(name: str) -> pd.DataFrame:
+    """A table without rows, its columns typed as those of a full one."""
+    return pd.DataFrame({column: pd.Series(dtype=object if column in WORDS else float) for column in COLUMNS[name]})
 
 
 def read_results(folder: Path) -> Results:

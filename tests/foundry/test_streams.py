@@ -154,17 +154,20 @@ class TestAddresses:
         assert address("thaw", "duration") == 3045270702867746601
         assert address("thaw", "rule") == 8581834199567700506
         assert address("incubator", "failure") == 945956761090977443
-        assert fold(()) == 0
-        assert fold((("fill", 1, "sterility"),)) == 7902858421275471077
-        assert fold((("fill", 1, "sterility"), ("read", 2, "repeat"))) == 1941822635960125731
+
+    def test_F1_fold_is_a_word_of_philox(self):
+        """A side token's path is the first word at (path, visit) under the fork's address, without its lowest bit."""
+        key = address("fill", "sterility")
+
+        assert fold(0, key, 3) == int(philox4x64(0, key, 3, 0, 0, 0)[0]) >> 1
 
     def test_F1_literal_draw(self):
         """A whole draw, pinned: a change here changes every result."""
-        assert u01(7, address("thaw", "duration"), 0, 1, fold(()), 1) == 0.4690384175669492
+        assert u01(7, address("thaw", "duration"), 0, 1, 0, 1) == 0.4690384175669492
 
     def test_63_bits(self):
         """Every hash is a non-negative int64."""
-        hashes = [address(f"step {i}", "duration") for i in range(300)] + [fold(((f"step {i}", 1, "x"),)) for i in range(300)]
+        hashes = [address(f"step {i}", "duration") for i in range(300)] + [fold(0, address(f"step {i}", "x"), 1) for i in range(300)]
 
         assert all(0 <= value < 2**63 for value in hashes)
         assert max(hashes) > 2**62
@@ -173,8 +176,8 @@ class TestAddresses:
     def test_name_and_purpose_do_not_run_together(self):
         """Where the name ends matters."""
         assert address("ab", "c") != address("a", "bc")
-        assert fold((("a", 1, "1"),)) != fold((("a", 11, ""),))
-        assert fold((("a", 1, "x"), ("b", 1, "y"))) != fold((("b", 1, "y"), ("a", 1, "x")))
+        a, b = address("a", "x"), address("b", "y")
+        assert fold(fold(0, a, 1), b, 1) != fold(fold(0, b, 1), a, 1)
 
 
 class TestNormalQuantile:

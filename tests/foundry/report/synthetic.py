@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from foundry.verdict import compare, compare_quantile, estimate, estimate_quantile, outcome, verdict
+
 DAY_S = 86_400
 HORIZON_D, WARM_UP_D = 730.5, 365.25
 NAMES = ("synthetic_manual", "synthetic_automated")
 CAUSES = ("low purity", "contamination", "failed_commitment", "residual_pluripotent", "karyotype")
+ABORTING = ("contamination", "failed_commitment")
 STEPS = (
     "thaw",
     "passage P1",
@@ -31,11 +34,25 @@ STEPS = (
 )
 CATEGORIES = ("materials", "labour", "quality control", "facility", "equipment", "vessels", "waste")
 POOLS = {
-    "operator": ("grade B", 4), "qc_analyst": ("QC lab", 2), "qa_reviewer": ("QA office", 1), "biosafety_cabinet": ("grade B", 3), "incubator": ("grade B", 12),
-    "robot_arm": ("hall", 1), "closed_wash_skid": ("hall", 1), "fill_isolator": ("fill suite", 1), "controlled_rate_freezer": ("fill suite", 1), "flow_cytometer": ("QC lab", 1),
-}  # fmt: skip
-ASSAYS = {"viable_count": ("viable_cells", 0.08, 0.0), "flow_purity": ("purity", 0.0, 0.02), "sterility_14d": ("none", 0.0, 0.0), "mycoplasma_nat": ("none", 0.0, 0.0),
-          "potency": ("potency", 0.15, 0.0), "residual_ipsc_ddpcr": ("residual_pluripotent", 0.1, 0.0)}  # fmt: skip
+    "operator": ("grade B", 4),
+    "qc_analyst": ("QC lab", 2),
+    "qa_reviewer": ("QA office", 1),
+    "biosafety_cabinet": ("grade B", 3),
+    "incubator": ("grade B", 12),
+    "robot_arm": ("hall", 1),
+    "closed_wash_skid": ("hall", 1),
+    "fill_isolator": ("fill suite", 1),
+    "controlled_rate_freezer": ("fill suite", 1),
+    "flow_cytometer": ("QC lab", 1),
+}
+ASSAYS = {  # name: (attribute, cv, sd, hours of work, mean hours of queue)
+    "viable_count": ("viable_cells", 0.08, 0.0, 0.0, 0.0),
+    "flow_purity": ("purity", 0.0, 0.02, 6.0, 1.0),
+    "sterility_14d": ("none", 0.0, 0.0, 336.0, 6.0),
+    "mycoplasma_nat": ("none", 0.0, 0.0, 30.0, 6.0),
+    "potency": ("potency", 0.15, 0.0, 60.0, 20.0),
+    "residual_ipsc_ddpcr": ("residual_pluripotent", 0.1, 0.0, 9.0, 2.0),
+}
 
 
 @dataclass(frozen=True)
@@ -63,20 +80,18 @@ def write(
     replications: int = 20,
     *,
     released: bool = True,
-    log: bool = True,
     cause: str = "low purity",
-    seed: int = 1,
 ) -> Path:
-    """Write a whole folder; ``released=False``: every batch is lost; ``log=False``: no replication was kept row by row."""
+    """Write a whole folder; ``released=False``: every batch is lost."""
     folder.mkdir(parents=True, exist_ok=True)
     frames: dict[str, list[pd.DataFrame]] = {}
     for index, name in enumerate(names):
-        for key, frame in _scenario(name, LINES[index % 4], replications, released, log, (cause, *CAUSES[1:]), seed + 100 * index).items():
+        for key, frame in _scenario(name, LINES[index % 4], replications, released, (cause, *CAUSES[1:]), 1 + 100 * index).items():
             frames.setdefault(key, []).append(frame)
     tables = {key: pd.concat(parts, ignore_index=True) for key, parts in frames.items()}
     for key, table in tables.items():
         table.to_parquet(folder / f"{key}.parquet")
-    (folder / "summary.json").write_text(json.dumps(summarise(tables["kpis"], tables["batches"], names, replications)), encoding="utf-8")
+    (folder / "summary.json").write_text(json.dumps(summarise(tables["kpis"], tables["batches"], names)), encoding="utf-8")
     (folder / "manifest.json").write_text(json.dumps(_manifest(names)), encoding="utf-8")
     _write_parameters(folder / "scenario.resolved.yaml", names)
     return folder
@@ -85,7 +100,7 @@ def write(
 def _manifest(names: Sequence[str]) -> dict[str, Any]:
     assays = {
         a: {"attribute": attribute, "cv": cv, "sd": sd, "lod": 0.01 if attribute == "purity" else None}
-        for a, (attribute, cv, sd) in ASSAYS.items()
+        for a, (attribute, cv, sd, *_) in ASSAYS.items()
     }
     facts = {
         "horizon_d": HORIZON_D,
@@ -109,16 +124,14 @@ def _write_parameters(path: Path, names: Sequence[str]) -> None:
     rows = []
     for i in range(24):
         assumed = i % 3 != 0
-        rows.append(
-            {"path": f"plant.pools.pool_{i:02d}.mtbf_h", "value": 1500 + i, "unit": "h", "source": "assumption" if assumed else f"REF-{i}", "range": [500, 4000] if assumed else None,
-             "confidence": "assumption" if assumed else "verified", "note": "first passage after thaw" if i == 1 else None}
-        )  # fmt: skip
+        source, confidence, limits = ("assumption", "assumption", [500, 4000]) if assumed else (f"REF-{i}", "verified", None)
+        row = {"path": f"plant.pools.pool_{i:02d}.mtbf_h", "value": 1500 + i, "unit": "h", "kind": "fact", "given": True}
+        note = "first passage after thaw" if i == 1 else None
+        rows.append({**row, "source": source, "range": limits, "confidence": confidence, "note": note})
     path.write_text(json.dumps(dict.fromkeys(names, rows)), encoding="utf-8")  # JSON is YAML
 
 
-def _scenario(
-    name: str, line: Line, replications: int, released: bool, log: bool, causes: Sequence[str], seed: int
-) -> dict[str, pd.DataFrame]:
+def _scenario(name: str, line: Line, replications: int, released: bool, causes: Sequence[str], seed: int) -> dict[str, pd.DataFrame]:
     random = np.random.default_rng(seed)
     batches = pd.concat([_batches(name, line, r, released, causes, random) for r in range(replications)], ignore_index=True)
     totals = pd.concat([_ledger(name, line, r, batches, random) for r in range(replications)], ignore_index=True)
@@ -130,10 +143,8 @@ def _scenario(
         "trajectories": _trajectories(name, line),
         "resources": pd.DataFrame([{"scenario": name, "pool": p, "suite": s, "unit": u} for p, (s, n) in POOLS.items() for u in range(n)]),
     }
-    if log:
-        mine = batches[batches["replication"] == 0]
-        frames |= {"events": _events(name, mine, random), "tests": _tests(name, mine, random)}
-    return frames
+    mine = batches[batches["replication"] == 0]
+    return {**frames, "events": _events(name, mine, random), "tests": _tests(name, mine, random)}
 
 
 def _batches(name: str, line: Line, replication: int, released: bool, causes: Sequence[str], random: np.random.Generator) -> pd.DataFrame:
@@ -144,16 +155,21 @@ def _batches(name: str, line: Line, replication: int, released: bool, causes: Se
         fill = start + lead - 22
         lost = not released or random.random() < line.failure
         reason = str(random.choice(list(causes), p=(0.35, 0.25, 0.2, 0.12, 0.08))) if lost else ""
-        aborted = lost and reason in ("contamination", "failed_commitment")
+        aborted = lost and reason in ABORTING
         end = start + (lead * 0.5 if aborted else lead)
         state = "in_progress" if end > HORIZON_D else "aborted" if aborted else "rejected" if lost else "released"
         doses = int(max(1, line.doses * (1 + 0.12 * random.standard_normal()))) if state == "released" else 0
-        rows.append(
-            {"scenario": name, "replication": replication, "batch": batch, "product": "product", "start_s": int(start * DAY_S), "fill_s": -1 if aborted else int(fill * DAY_S),
-             "end_s": -1 if state == "in_progress" else int(end * DAY_S), "disposition": state, "reason": reason if state in ("aborted", "rejected") else "",
-             "stopped_at": "exchange d0" if aborted else "", "doses": doses, "true_good": int(not lost), "true_cause": reason}
-        )  # fmt: skip
+        ended, filled = state != "in_progress", not aborted
+        row = {"scenario": name, "replication": replication, "batch": batch, "product": "product", "start_s": int(start * DAY_S)}
+        row |= {"fill_s": int(fill * DAY_S) if filled else -1, "end_s": int(end * DAY_S) if ended else -1, "disposition": state}
+        row |= {"reason": f"{state}:{reason}" if state in ("aborted", "rejected") else "", "stopped_at": "exchange d0" if aborted else ""}
+        rows.append({**row, "doses": doses, "true_good": int(not lost), "true_cause": reason})
     return pd.DataFrame(rows)
+
+
+def _reasons(causes: Sequence[str]) -> list[str]:
+    """Causes as the log words them: ``aborted:contamination``, ``rejected:karyotype``."""
+    return [f"{'aborted' if c in ABORTING else 'rejected'}:{c}" for c in causes]
 
 
 def _window(batches: pd.DataFrame) -> pd.DataFrame:
@@ -198,54 +214,44 @@ def _kpis(
     causes: Sequence[str],
     random: np.random.Generator,
 ) -> pd.DataFrame:
-    rows: list[dict[str, Any]] = []
+    rows: list[tuple[Any, ...]] = []
     for replication in range(replications):
         mine = _window(batches[batches["replication"] == replication])
         lost = mine[mine["disposition"].isin(["rejected", "aborted"])]
         decided, doses = float((mine["disposition"] != "in_progress").sum()), float(mine["doses"].sum())
         cents = float(totals[totals["replication"] == replication]["cents"].sum())
-        sums = {
-            "cost_per_released_dose": (cents / 100, doses, "USD"), "cost_per_good_dose": (cents / 100, doses * 0.99, "USD"), "doses_released_per_year": (doses, 1.0, "1/year"),
-            "batches_released": (float((mine["disposition"] == "released").sum()), 1.0, "1"), "batches_started": (24.0, 1.0, "1"),
-            "batch_failure_rate": (float(len(lost)), decided, "1"), "true_failure_rate": (float((mine["true_good"] == 0).sum()), decided, "1"),
-            "first_pass_yield": (0.8 * (decided - len(lost)), decided, "1"), "wip_batches": (line.lead_d / 15.2 + 0.1 * random.standard_normal(), 1.0, "1"),
-            "consumer_risk": (float(random.random() < 0.04), decided, "1"), "producer_risk": (float(random.random() < 0.3), decided, "1"),
-            "probability_demand_met": (float(doses > 420), 1.0, "1"), "capex": (9.1e6 if line is LINES[0] else 16.4e6, 1.0, "USD"),
-        }  # fmt: skip
-        sums |= {f"batch_failure_rate[{c}]": (float((lost["reason"] == c).sum()), decided, "1") for c in causes}
+        sums: dict[str, tuple[float, float, str]] = {
+            "cost_per_released_dose": (cents / 100, doses, "USD"),
+            "cost_per_good_dose": (cents / 100, doses * 0.99, "USD"),
+            "doses_released_per_year": (doses, 1.0, "doses/y"),
+            "batches_released": (float((mine["disposition"] == "released").sum()), 1.0, "batches"),
+            "batches_started": (24.0, 1.0, "batches"),
+            "batch_failure_rate": (float(len(lost)), decided, "fraction"),
+            "true_failure_rate": (float((mine["true_good"] == 0).sum()), decided, "fraction"),
+            "first_pass_yield": (float(int(0.8 * (decided - len(lost)))), decided, "fraction"),
+            "wip_batches": (line.lead_d / 15.2 + 0.1 * random.standard_normal(), 1.0, "batches"),
+            "consumer_risk": (float(random.random() < 0.04), decided, "fraction"),
+            "producer_risk": (float(random.random() < 0.3), decided, "fraction"),
+            "probability_demand_met": (float(doses > 420), 1.0, "fraction"),
+            "capex": (9.1e6 if line is LINES[0] else 16.4e6, 1.0, "USD"),
+        }
+        sums |= {f"batch_failure_rate[{c}]": (float((lost["reason"] == c).sum()), decided, "fraction") for c in _reasons(causes)}
         for i, pool in enumerate(POOLS):
             sums |= _states(pool, min(0.9, 0.78 * line.failure / 0.26 / (1 + 0.5 * i)), i < 3, random)
-        rows += [
-            {
-                "scenario": name,
-                "replication": replication,
-                "kpi": k,
-                "numerator": n,
-                "denominator": d,
-                "value": n / d if d else math.nan,
-                "unit": u,
-            }
-            for k, (n, d, u) in sums.items()
-        ]
-    return pd.DataFrame(rows)
+        rows += [(name, replication, kpi, n, d, n / d if d else math.nan, unit) for kpi, (n, d, unit) in sums.items()]
+    return pd.DataFrame(rows, columns=["scenario", "replication", "kpi", "numerator", "denominator", "value", "unit"])
 
 
 def _states(pool: str, busy: float, people: bool, random: np.random.Generator) -> dict[str, tuple[float, float, str]]:
     busy = busy * (1 + 0.03 * random.standard_normal())
     on_shift = 0.24 if people else 1.0
     blocked, down, cleaning = 0.1 * busy * on_shift, 0.0 if people else 0.01, 0.0 if people else 0.02
-    shares = {
-        "working": busy * on_shift * 0.85,
-        "blocked": blocked,
-        "down": down,
-        "cleaning": cleaning,
-        "maintenance": 0.0,
-        "off_shift": 1 - on_shift,
-    }
+    shares = {"working": busy * on_shift * 0.85, "blocked": blocked, "down": down, "cleaning": cleaning, "maintenance": 0.0}
+    shares["off_shift"] = 1 - on_shift
     shares["starved"] = 1 - sum(shares.values())
-    return {f"state_share[{pool}.{s}]": (v * 31_536_000, 31_536_000.0, "1") for s, v in shares.items()} | {
-        f"utilisation[{pool}]": (shares["working"], on_shift, "1")
-    }
+    year = 31_536_000.0
+    states = {f"state_share[{pool}.{s}]": (v * year, year, "fraction") for s, v in shares.items()}
+    return states | {f"utilisation[{pool}]": (shares["working"], on_shift, "fraction")}
 
 
 def _series(name: str, line: Line, replications: int, random: np.random.Generator) -> pd.DataFrame:
@@ -266,35 +272,13 @@ def _trajectories(name: str, line: Line) -> pd.DataFrame:
         purity = 0.0 if day < 18 else 0.93 / (1 + math.exp(-(day - 24) / 2))
         for quantity, value, spread in (("viable_cells", cells, 0.35), ("purity", purity, 0.06), ("viability", 0.93, 0.02)):
             low, high = value * (1 - spread), min(value * (1 + spread), 1.0) if quantity != "viable_cells" else value * (1 + spread)
-            rows.append(
-                {
-                    "scenario": name,
-                    "quantity": quantity,
-                    "day": float(day),
-                    "q05": low,
-                    "q25": (low + value) / 2,
-                    "q50": value,
-                    "q75": (high + value) / 2,
-                    "q95": high,
-                    "n": 400,
-                }
-            )
-    return pd.DataFrame(rows)
+            rows.append((name, quantity, day, low, (low + value) / 2, value, (high + value) / 2, high, 400))
+    return pd.DataFrame(rows, columns=["scenario", "quantity", "day", "q05", "q25", "q50", "q75", "q95", "n"])
 
 
 def _event(kind: str, since: float, until: float, **more: Any) -> dict[str, Any]:
-    blank = {
-        "batch": -1,
-        "product": "",
-        "token": -1,
-        "step": "",
-        "attempt": -1,
-        "resource": "",
-        "unit": -1,
-        "value": math.nan,
-        "reason": "",
-        "open": 0,
-    }
+    numbers: dict[str, Any] = {"batch": -1, "token": -1, "attempt": -1, "unit": -1, "value": math.nan, "open": False}
+    blank = {**numbers, "product": "", "step": "", "resource": "", "reason": ""}
     return {"time_s": int(until * DAY_S), "since_s": int(since * DAY_S), "kind": kind, **blank, **more}
 
 
@@ -315,143 +299,65 @@ def _events(name: str, batches: pd.DataFrame, random: np.random.Generator) -> pd
             rows.append(_event("WORKING", at + 0.1, at + 0.11, batch=number, step="image", resource="robot_arm", unit=0))
         rows.append(_event("QUEUED", start + 14, start + 14 + 0.4 * random.random(), batch=number, token=0, step="passage P3"))
         for day in (4, 9, 14, 20, 32):
-            rows.append(
-                _event(
-                    "MEASURED",
-                    start + day,
-                    start + day,
-                    batch=number,
-                    token=0,
-                    step="count",
-                    resource="viable_count",
-                    value=2e6 * math.exp(0.42 * min(day, 21)) * (1 + 0.08 * random.standard_normal()),
-                )
-            )
+            count = 2e6 * math.exp(0.42 * min(day, 21)) * (1 + 0.08 * random.standard_normal())
+            rows.append(_event("MEASURED", start + day, start + day, batch=number, token=0, resource="viable_count", value=count))
         for day in (17, 25, 30, 33):
             true = 0.93 / (1 + math.exp(-(day - 24) / 2)) if day > 18 else 0.0
-            low = true < 0.01
-            rows.append(
-                _event(
-                    "MEASURED",
-                    start + day,
-                    start + day,
-                    batch=number,
-                    token=0,
-                    step="stain",
-                    resource="flow_purity",
-                    value=0.0 if low else true + 0.02 * random.standard_normal(),
-                    reason="<LOD" if low else "",
-                )
-            )
+            mark, share = ("<LOD", 0.0) if true < 0.01 else ("", true + 0.02 * random.standard_normal())
+            where = {"batch": number, "token": 0, "resource": "flow_purity"}
+            rows.append(_event("MEASURED", start + day, start + day, value=share, reason=mark, **where))
     rows.append(_event("DOWN", 200.0, 203.0, resource="incubator", unit=2))
     return pd.DataFrame(rows).assign(scenario=name, replication=0)
 
 
 def _tests(name: str, batches: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
-    hours = {
-        "sterility_14d": (336.0, 6.0),
-        "mycoplasma_nat": (30.0, 6.0),
-        "potency": (60.0, 20.0),
-        "residual_ipsc_ddpcr": (9.0, 2.0),
-        "flow_purity": (6.0, 1.0),
-        "viable_count": (0.0, 0.0),
-    }
     rows = []
     for batch in batches[batches["fill_s"] > 0].to_dict("records"):
-        for assay, (work, wait) in hours.items():
-            queue = wait * random.exponential()
-            sampled = int(batch["fill_s"])
+        for assay, (_, _, _, work, wait) in ASSAYS.items():
+            queue, sampled = wait * random.exponential(), int(batch["fill_s"])
             value = {"flow_purity": 0.92, "viable_count": 8e9}.get(assay, 0.0)
-            rows.append(
-                {
-                    "batch": batch["batch"],
-                    "assay": assay,
-                    "sampled_s": sampled,
-                    "result_s": sampled + int(3600 * (work + queue)),
-                    "work_s": int(3600 * work),
-                    "queue_s": int(3600 * queue),
-                    "value": value,
-                    "mark": "",
-                }
-            )
+            row = {"batch": batch["batch"], "assay": assay, "sampled_s": sampled, "result_s": sampled + int(3600 * (work + queue))}
+            rows.append({**row, "work_s": int(3600 * work), "queue_s": int(3600 * queue), "value": value, "mark": ""})
     return pd.DataFrame(rows, columns=["batch", "assay", "sampled_s", "result_s", "work_s", "queue_s", "value", "mark"]).assign(
         scenario=name, replication=0
     )
 
 
-def summarise(kpis: pd.DataFrame, batches: pd.DataFrame, names: Sequence[str], replications: int) -> dict[str, Any]:
-    """A summary in the shape of summary.json; ratio intervals by linearisation, t = 2.1 whatever n."""
+def summarise(kpis: pd.DataFrame, batches: pd.DataFrame, names: Sequence[str]) -> dict[str, Any]:
+    """The document summary.json, with the project's own estimators."""
     scenarios: dict[str, dict[str, Any]] = {}
-    scores: dict[tuple[str, str], tuple[float, np.ndarray]] = {}
     for name in names:
-        scenarios[name] = {}
-        for kpi, rows in kpis[kpis["scenario"] == name].groupby("kpi", sort=False):
-            top, bottom = rows["numerator"].to_numpy(float), rows["denominator"].to_numpy(float)
-            mean, z = _ratio(top, bottom)
-            scores[name, str(kpi)] = mean, z
-            scenarios[name][str(kpi)] = _entry(mean, z, replications, str(rows["unit"].iloc[0]))
-        scenarios[name] |= _lead(_window(batches[batches["scenario"] == name]), replications)
+        mine = kpis[kpis["scenario"] == name].groupby("kpi", sort=False)
+        found = {str(k): estimate(str(k), rows["numerator"], rows["denominator"]) for k, rows in mine}
+        days = _lead_times(batches, name)
+        found |= {f"{kpi}[{q}]": estimate_quantile(f"{kpi}[{q}]", values) for kpi, values in days.items() for q in ("p50", "p90")}
+        scenarios[name] = {k: {"mean": e.value, "low": e.low, "high": e.high, "n": e.n} for k, e in found.items()}
     paired = [
-        _paired(kpi, names[0], other, scores, scenarios, replications)
+        _paired(kpi, names[0], other, kpis, batches)
         for other in names[1:]
         for kpi in scenarios[names[0]]
-        if not kpi.startswith(("state_share", "utilisation"))
+        if "[" not in kpi or "_d[" in kpi or "rate" in kpi
     ]
     return {"schema": 1, "scenarios": scenarios, "paired": paired, "fingerprint": "synthetic"}
 
 
-def _ratio(top: np.ndarray, bottom: np.ndarray) -> tuple[float, np.ndarray]:
-    if bottom.sum() == 0:
-        return math.nan, np.full(len(top), math.nan)
-    mean = float(top.sum() / bottom.sum())
-    return mean, (top / top.mean() if top.mean() else np.ones(len(top))) - bottom / bottom.mean()
+def _lead_times(batches: pd.DataFrame, name: str) -> dict[str, list[Any]]:
+    mine = _window(batches[batches["scenario"] == name])
+    out = [rows[rows["disposition"] == "released"] for _, rows in mine.groupby("replication")]
+    starts = {"lead_time_d": "start_s", "release_lead_time_d": "fill_s"}
+    return {kpi: [((rows["end_s"] - rows[since]) / DAY_S).to_numpy(float) for rows in out] for kpi, since in starts.items()}
 
 
-def _or_none(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
-
-
-def _half(z: np.ndarray, replications: int) -> float:
-    return 2.1 * float(z.std(ddof=1)) / math.sqrt(replications) if replications >= 5 else math.nan
-
-
-def _entry(mean: float, z: np.ndarray, replications: int, unit: str) -> dict[str, Any]:
-    half = abs(mean) * _half(z, replications)
-    return {"mean": _or_none(mean), "low": _or_none(mean - half), "high": _or_none(mean + half), "unit": unit, "n": replications}
-
-
-def _lead(released: pd.DataFrame, replications: int) -> dict[str, Any]:
-    days = ((released["end_s"] - released["start_s"]) / DAY_S)[released["disposition"] == "released"]
-    answer = {}
-    for name, q in (("p50", 0.5), ("p90", 0.9)):
-        for kpi, shift in (("lead_time_d", 0.0), ("release_lead_time_d", -days.mean() + 22 if len(days) else 0.0)):
-            value = float(days.quantile(q)) + shift if len(days) else math.nan
-            half = 0.5 if replications >= 5 else math.nan
-            answer[f"{kpi}[{name}]"] = {
-                "mean": _or_none(value),
-                "low": _or_none(value - half),
-                "high": _or_none(value + half),
-                "unit": "d",
-                "n": replications,
-            }
-    return answer
-
-
-def _paired(
-    kpi: str, a: str, b: str, scores: Mapping[tuple[str, str], tuple[float, np.ndarray]], scenarios: Mapping[str, Any], n: int
-) -> dict[str, Any]:
-    first, second = (scenarios[s].get(kpi, {}).get("mean") for s in (a, b))
-    first, second = (math.nan if v is None else v for v in (first, second))
-    if (a, kpi) in scores and (b, kpi) in scores:
-        (mean_a, za), (mean_b, zb) = scores[a, kpi], scores[b, kpi]
-        half = _half(mean_b * zb - mean_a * za, n)
+def _paired(kpi: str, a: str, b: str, kpis: pd.DataFrame, batches: pd.DataFrame) -> dict[str, Any]:
+    if "_d[" in kpi:
+        values = [_lead_times(batches, name)[kpi.partition("[")[0]] for name in (a, b)]
+        result = compare_quantile(kpi, values[0], values[1])
     else:
-        half = 0.7 if n >= 5 else math.nan
-    difference = second - first
-    relative = difference / first if first else math.nan
-    factor = 2.4 if kpi == "cost_per_released_dose" else None
+        first, second = (kpis[(kpis["scenario"] == name) & (kpis["kpi"] == kpi)] for name in (a, b))
+        result = compare(kpi, first["numerator"], first["denominator"], second["numerator"], second["denominator"])
+    difference, relative = result.difference, result.relative
     return {
-        "kpi": kpi, "a": a, "b": b, "difference": _or_none(difference), "low": _or_none(difference - half), "high": _or_none(difference + half), "relative": _or_none(relative),
-        "relative_low": _or_none(relative - half / abs(first)) if first else None, "relative_high": _or_none(relative + half / abs(first)) if first else None,
-        "variance_reduction_factor": factor, "verdict": "",
-    }  # fmt: skip
+        **{"kpi": kpi, "a": a, "b": b, "difference": difference.value, "low": difference.low, "high": difference.high},
+        **{"relative": relative.value, "relative_low": relative.low, "relative_high": relative.high},
+        **{"variance_reduction": result.variance_reduction, "outcome": outcome(kpi, result), "verdict": verdict(kpi, a, b, result)},
+    }

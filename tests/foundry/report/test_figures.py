@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import math
 import re
@@ -43,7 +44,7 @@ def charts(results: Results) -> dict[str, Chart]:
 def visible_text(page: str) -> str:
     """The words of a page: without scripts, styles and tags."""
     page = re.sub(r"<(script|style)\b.*?</\1>", " ", page, flags=re.S)
-    return re.sub(r"<[^>]+>", " ", page)
+    return " ".join(re.sub(r"<[^>]+>", " ", page).split())
 
 
 def marks(figure: Any) -> int:
@@ -166,9 +167,9 @@ def test_gantt_hours_equal_the_log(results: Results) -> None:
         clipped = figures_gantt._clip(rows, 0.0, 730.5)
         true_days = float((clipped["end"] - clipped["begin"]).sum())
         bars = figures_gantt._merge(clipped, 1e-9)
-        assert all(first["end"] <= second["begin"] + 1e-9 for first, second in zip(bars, bars[1:], strict=False))
+        assert all(first["end"] <= second["begin"] + 1e-9 for first, second in itertools.pairwise(bars))
         assert sum(bar["end"] - bar["begin"] for bar in bars) == pytest.approx(true_days), (pool, unit)
-        single = [cell for cell in figures_gantt._shade(clipped, 0.0, 730.5, 1)]
+        single = list(figures_gantt._shade(clipped, 0.0, 730.5, 1))
         assert all(0 < share <= 1 + 1e-9 for *_, share in single)
 
 

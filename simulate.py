@@ -1,0 +1,274 @@
+"""The command line of the Cell Foundry simulator. It reads options and speaks; everything else is in the package ``foundry``."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+OK, FAULT, REFUSED, INTERRUPTED = 0, 1, 2, 130
+DEBUG = "--debug"
+EPILOG = ("Exit codes: 0 done, 1 fault of the program, 2 mistake in the command or a scenario (also a deadlock), 130 interrupted. "
+          "--debug with any command shows where a fault came from.")
+
+app = typer.Typer(name="foundry", add_completion=False, no_args_is_help=True, rich_markup_mode=None, epilog=EPILOG,
+                  pretty_exceptions_enable=False, help="Simulate cell-therapy manufacturing lines and compare them.")
+
+Scenario = Annotated[str, typer.Argument(metavar="SCENARIO", help="name of a shipped scenario (see list) or path of a YAML file")]
+Folder = Annotated[Path, typer.Argument(metavar="OUT", help="a result folder")]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="new result folder; default results/<scenario>-<n>, n the next free number")]
+Reps = Annotated[str, typer.Option(metavar="N|auto", help="replications; auto: until cost and doses are known to 5 %, losses to 2 points")]
+Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="the same seed meets the same luck")]
+Jobs = Annotated[int | None, typer.Option(min=1, help="processes; default one per processor where that is worth it")]
+Keep = Annotated[str, typer.Option(metavar="K,K|all|none", help="replications whose log is kept row by row")]
+Changes = Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="change a value; may be given several times")]
+Kind = Annotated[str, typer.Argument(metavar="KIND", help="scenario, product, recipe, plant, lab or panel")]
+AsJson = Annotated[bool, typer.Option("--json", help="print JSON instead of text")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="print nothing but errors")]
+
+
+def spoken(command: Callable[..., None]) -> Callable[..., None]:
+    """A command whose errors end in one message and an exit code."""
+
+    @wraps(command)
+    def guarded(**options: Any) -> None:
+        try:
+            command(**options)
+        except KeyboardInterrupt:
+            _end("Interrupted.", INTERRUPTED)
+        except BrokenPipeError:                            # the reader of a pipe has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(OK) from None
+        except Exception as error:
+            if DEBUG in sys.orig_argv:
+                raise
+            _end(*_explained(error))
+
+    return guarded
+
+
+def _explained(error: Exception) -> tuple[str, int]:
+    from foundry.experiment import NotReproduced
+    from foundry.loader import ConfigError
+    from foundry.replication import CannotFinish, Refused
+    from foundry.store import FolderExists, NotAResult
+    from foundry.workers import WorkerLost
+
+    if isinstance(error, ConfigError | CannotFinish | Refused | FolderExists | NotAResult):
+        return str(error), REFUSED
+    if isinstance(error, NotReproduced | WorkerLost):
+        return str(error), FAULT
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'writing the result'}: {error.strerror}", REFUSED if error.filename else FAULT
+    return f"Fault of the program: {type(error).__name__}: {error}\nRun the same command with --debug and report what it shows.", FAULT
+
+
+def _end(message: str, code: int) -> NoReturn:
+    print(message, file=sys.stderr)
+    raise typer.Exit(code)
+
+
+def _ink() -> Any:
+    from foundry.terminal import Ink, may_colour
+
+    return Ink(may_colour(sys.stdout, os.environ))
+
+
+@app.command()
+@spoken
+def validate(scenario: Scenario, changes: Changes = None) -> None:
+    """Check a scenario; name every mistake."""
+    from foundry.loader import load
+    from foundry.replication import prepare
+
+    checked = load(scenario, set=changes or ())
+    tables = prepare(checked).tables
+    print(f"{checked.name} is valid: {len(tables.steps)} steps, {len(tables.pools)} pools, {len(tables.assays)} assays, "
+          f"{len(tables.panels)} panel{'' if len(tables.panels) == 1 else 's'}.")
+
+
+@app.command()
+@spoken
+def run(scenario: Scenario, out: Out = None, reps: Reps = "20", seed: Seed = 1, jobs: Jobs = None, keep: Keep = "0",
+        changes: Changes = None, as_json: AsJson = False, quiet: Quiet = False) -> None:
+    """Run a scenario; write its result folder and report."""
+    _study("run", [scenario], out, reps, seed, jobs, keep, changes, as_json, quiet)
+
+
+@app.command()
+@spoken
+def compare(scenarios: Annotated[list[str], typer.Argument(metavar="A B [C …]", help="scenarios; the first is the base")], out: Out = None,
+            reps: Reps = "20", seed: Seed = 1, jobs: Jobs = None, keep: Keep = "0", changes: Changes = None, as_json: AsJson = False,
+            quiet: Quiet = False) -> None:
+    """Run scenarios with the same luck; say how each differs from the first."""
+    _study("compare", scenarios, out, reps, seed, jobs, keep, changes, as_json, quiet)
+
+
+def _study(kind: str, names: list[str], out: Path | None, reps: str, seed: int, jobs: int | None, keep: str, changes: list[str] | None,
+           as_json: bool, quiet: bool) -> None:
+    from foundry import experiment, terminal
+    from foundry.loader import load
+    from foundry.result import write
+    from foundry.store import new_folder
+
+    asked, keeping = experiment.replications(reps), experiment.kept(keep)
+    scenarios = [load(name, set=changes or ()) for name in names]
+    progress = terminal.Progress(sys.stderr) if sys.stderr.isatty() and not quiet else None
+    with new_folder(out, "-".join(dict.fromkeys(scenario.name for scenario in scenarios))) as folder:
+        try:
+            result = getattr(experiment, kind)(*scenarios, reps=asked, seed=seed, jobs=jobs, keep=keeping, progress=progress)
+        finally:
+            if progress is not None:
+                progress.clear()
+        write(result, folder)
+    if as_json:
+        _print_json(result.summary())
+    elif not quiet:
+        print(terminal.results(result.summary(), _ink()))
+        if said := terminal.warnings(result.warnings, _ink()):
+            print(f"\n{said}")
+    path = _report(folder)
+    if not quiet and not as_json:
+        print(f"\nReport: {path}")
+
+
+def _report(folder: Path) -> Path:
+    from foundry.report.html import write_report
+
+    return write_report(folder)
+
+
+def _print_json(document: Any) -> None:
+    print(json.dumps(document, indent=1, ensure_ascii=False))
+
+
+@app.command()
+@spoken
+def report(out: Folder) -> None:
+    """Rebuild the report of a result folder."""
+    from foundry.store import SUMMARY, read_json
+
+    read_json(out, SUMMARY)
+    print(f"Report: {_report(out)}")
+
+
+@app.command()
+@spoken
+def timetable(scenario: Scenario, changes: Changes = None, as_json: AsJson = False) -> None:
+    """One batch alone, every number at its mean."""
+    from foundry import terminal
+    from foundry.loader import load
+    from foundry.timetable import timetable as batch_alone
+
+    loaded = load(scenario, set=changes or ())
+    found = batch_alone(loaded)
+    if as_json:
+        _print_json({**found._asdict(), "visits": [visit._asdict() for visit in found.visits]})
+    else:
+        print(terminal.timetable(found, loaded.currency, _ink()))
+
+
+@app.command()
+@spoken
+def diff(a: Scenario, b: Scenario, changes: Changes = None, as_json: AsJson = False) -> None:
+    """Every parameter in which two scenarios differ."""
+    from foundry import terminal
+    from foundry.loader import load
+    from foundry.parameters import differences
+
+    first, second = load(a, set=changes or ()), load(b, set=changes or ())
+    found = differences(first, second)
+    if as_json:
+        _print_json([{"path": row.path, "a": row.a and row.a._asdict(), "b": row.b and row.b._asdict()} for row in found])
+    else:
+        print(terminal.differences(found, first.name, second.name, _ink()))
+
+
+@app.command()
+@spoken
+def cite(scenario: Scenario, changes: Changes = None, as_json: AsJson = False) -> None:
+    """Every number that claims something, with its source."""
+    from foundry import terminal
+    from foundry.loader import load
+    from foundry.parameters import parameters
+
+    found = parameters(load(scenario, set=changes or ()))
+    if as_json:
+        _print_json([fact._asdict() for fact in found if fact.kind == "fact"])
+    else:
+        print(terminal.cite(found, _ink()))
+
+
+@app.command()
+@spoken
+def schema(kind: Kind = "scenario") -> None:
+    """Print the JSON Schema of a kind of file."""
+    from foundry.replication import Refused
+    from foundry.schema import FILES
+    from foundry.schema import schema as schema_of
+
+    if kind not in FILES:
+        raise Refused(f"no such kind of file: {kind}; there are {', '.join(FILES)}")
+    _print_json(schema_of(kind))
+
+
+@app.command("list")
+@spoken
+def list_names(as_json: AsJson = False) -> None:
+    """List scenarios, operations and attributes."""
+    from foundry import terminal
+    from foundry.loader import scenarios
+    from processes.cells import ATTRIBUTES
+    from processes.operations import OPERATIONS
+
+    names = scenarios()
+    operations = [(name, operation.meaning) for name, operation in OPERATIONS.items()]
+    attributes = [(name, attribute.unit, attribute.meaning) for name, attribute in ATTRIBUTES.items()]
+    if as_json:
+        units = {name: {"unit": unit, "meaning": meaning} for name, unit, meaning in attributes}
+        _print_json({"scenarios": names, "operations": dict(operations), "attributes": units})
+        return
+    ink = _ink()
+    print("\n".join([ink("bold", "Scenarios"), *names]))
+    print(f"\n{ink('bold', 'Operations')}\n{terminal.table(('operation', 'what it does to the cells'), operations, 'll', ink)}")
+    print(f"\n{ink('bold', 'Attributes')}\n{terminal.table(('attribute', 'unit', 'meaning'), attributes, 'lll', ink)}")
+
+
+@app.command()
+@spoken
+def replay(out: Folder, rep: Annotated[int, typer.Option("--rep", min=0, help="number of the replication")]) -> None:
+    """Run one replication again and write its log.
+
+    The log goes to OUT/replication-<rep>. It must be the same as it was, or the command fails.
+    """
+    from foundry.experiment import replay as again
+    from foundry.frames import KEPT
+    from foundry.store import new_folder, write_table
+
+    with new_folder(out / f"replication-{rep}", "") as folder:
+        result = again(out, rep)
+        for name in KEPT:
+            write_table(folder / f"{name}.parquet", result.frame(name))
+    print(f"Replication {rep} is the same as it was. Its {', '.join(KEPT)}: {folder}")
+
+
+def _terminated(number: int, frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def main() -> None:
+    """Run the command in ``sys.argv`` and exit with its code."""
+    signal.signal(signal.SIGTERM, _terminated)
+    app(args=[word for word in sys.argv[1:] if word != DEBUG])
+
+
+if __name__ == "__main__":
+    main()

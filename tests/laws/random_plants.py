@@ -1,0 +1,364 @@
+"""Random scenarios: a seeded generator of small plants, recipes and laboratories as plain dictionaries.
+
+Times are whole or half hours, so that many things are due in the same second. Held pools and needed pools are two sets, and a unit that is
+kept over a procedure asks only for pools of a higher number: no scenario can lock itself. Weights are set so that most scenarios
+release doses and each of the mechanisms (breakdowns, pauses, retries, aborts, waits) stands in many of them.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+Plan = dict[str, Any]
+
+CALENDARS: dict[str, Plan] = {
+    "day": {"days": ["mon", "tue", "wed", "thu", "fri"], "hours": ["08:00-16:00"]},
+    "split": {"days": ["mon", "tue", "wed", "thu", "fri"], "hours": ["07:00-11:00", "12:00-16:00"]},
+    "long": {"days": ["mon", "tue", "wed", "thu", "fri", "sat"], "hours": ["06:00-22:00"]},
+    "nights": {"hours": ["22:00-06:00"], "closed": ["2026-01-14", "2026-01-20"]},
+    "weekdays": {"days": ["mon", "tue", "wed", "thu", "fri"], "hours": ["00:00-12:00", "12:00-24:00"]},
+}
+SHORTEST_H = 4                  # shortest opening of any calendar: bench work is planned to fit
+BENCH_H = (0, 0.5, 1, 1, 2, 2, 3, 4)
+CULTURE_H = (0, 6, 12, 24, 24, 36, 48)
+
+
+class Dice:
+    """A seeded source of choices."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = Random(seed)
+
+    def chance(self, p: float) -> bool:
+        return self.random.random() < p
+
+    def pick(self, *options: Any) -> Any:
+        return self.random.choice(options)
+
+    def among(self, options: Any) -> Any:
+        return self.random.choice(list(options))
+
+    def count(self, low: int, high: int) -> int:
+        return self.random.randint(low, high)
+
+
+def scenario(seed: int) -> Plan:
+    """The random scenario of a seed, as a file would hold it."""
+    return _Maker(seed).scenario()
+
+
+class _Maker:
+    """Keeps what has been made, so that later parts refer to it."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed, self.dice = seed, Dice(seed)
+        self.alive = self.dice.chance(0.88)                  # with cells and a product
+        self.two_markets = self.dice.chance(0.25)
+        self.reserving = self.dice.chance(0.25)              # steps that need several people keep them; then no unit's job needs any
+        self.people: dict[str, Plan] = {}
+        self.equipment: dict[str, Plan] = {}
+        self.held: list[str] = []                            # pools for holds, in the order in which they may be asked for
+        self.needed: list[str] = []                          # pools for the needs of single steps
+        self.branches: dict[str, Plan] = {}
+        self.joinable: list[str] = []
+
+    def scenario(self) -> Plan:
+        dice = self.dice
+        self._people()
+        self._equipment()
+        recipe = self._recipe()
+        lab, panels = self._lab()
+        plan: Plan = {
+            "name": f"random {self.seed}", "horizon_d": dice.pick(14, 21, 28, 35), "start": self._start(), "recipe": recipe,
+            "plant": {"name": "random", "pools": {**self.people, **self.equipment}, "roles": self.roles, "calendars": CALENDARS},
+            "lab": lab, "panels": panels, "drain": dice.chance(0.5),
+        }
+        if dice.chance(0.1):
+            plan["warm_up_d"] = dice.pick(3, 7)
+        if self.alive:
+            plan["product"] = {"name": "cells", "dose_cells": 2e6, "vial_cells": 1e6, "fill_cells": 1e4, "qc_vials": dice.pick(0, 2, 4)}
+        return plan
+
+    # ---- plant
+    def _people(self) -> None:
+        for k in range(self.dice.count(1, 3)):
+            pool: Plan = {"kind": "people"}
+            if self.dice.chance(0.25):
+                pool["shifts"] = {"early": {"count": self.dice.count(1, 2), "calendar": self.dice.pick("day", "split")},
+                                  "late": {"count": 1, "calendar": self.dice.pick("nights", "long", "day")}}
+            else:
+                pool["count"] = self.dice.pick(1, 2, 2, 3)
+                if self.dice.chance(0.6):
+                    pool["calendar"] = self.dice.pick("day", "day", "split", "long", "nights", "weekdays")
+            self.people[f"staff{k}"] = pool
+        names = list(self.people)
+        self.roles: dict[str, list[str]] = {}
+        if len(names) > 1:
+            self.roles["anyone"] = names if self.dice.chance(0.5) else names[::-1]
+
+    def _role(self) -> str:
+        return str(self.dice.among([*self.people, *self.roles]))
+
+    def _least(self, role: str) -> int:
+        """The smallest pool of a role: as many can be asked for anywhere in it."""
+        counts = [crew["count"] for name in self.roles.get(role, [role]) for crew in self.people[name].get("shifts", {"": self.people[name]}).values()]
+        return int(min(counts))
+
+    def _equipment(self) -> None:
+        dice = self.dice
+        for k in range(dice.count(1, 3)):
+            self.held.append(f"vessel{k}")
+        for k in range(dice.count(1, 2)):
+            self.needed.append(f"bench{k}")
+        for name in (*self.held, *self.needed):
+            pool: Plan = {"kind": "equipment", "count": dice.pick(1, 2, 3, 4) if name in self.needed else dice.count(2, 5)}
+            if dice.chance(0.55):
+                pool |= {"mtbf_h": dice.pick(60, 120, 250), "mttr_h": self._repair_time(), "clock": dice.pick("calendar", "working")}
+                if dice.chance(0.4) and not self.reserving:
+                    pool["repair"] = {"needs": {self._role(): 1}, "shift": dice.pick("pause", "overtime"), "priority": dice.pick(-1, 0, 1)}
+            if dice.chance(0.4):
+                pool["cleaning"] = self._job(dice.pick(0, 0.5, 1, 2))
+            if dice.chance(0.35):
+                pool["maintenance"] = [{"name": f"service{n}", "every_d": dice.pick(2, 3.5, 7), "stagger_d": dice.pick(0, 0.5, 1),
+                                        "first_d": dice.pick(0, 1, 2), **self._job(dice.pick(1, 2, 4))} for n in range(dice.pick(1, 1, 2))]
+            if name in self.needed and dice.chance(0.2):
+                pool["calendar"] = dice.pick("long", "weekdays")
+            self.equipment[name] = pool
+
+    def _repair_time(self) -> Any:
+        return self.dice.pick(4, 12, {"exponential": {"mean": 6}}, {"discrete": {"values": [1, 8, 24], "weights": [2, 2, 1]}},
+                              {"mixture": [{"weight": 3, "of": {"uniform": {"low": 1, "high": 3}}},
+                                           {"weight": 1, "of": {"lognormal": {"mean": 24, "cv": 0.5}}}]})
+
+    def _job(self, hours: float) -> Plan:
+        job: Plan = {"duration_h": hours}
+        if self.dice.chance(0.6) and not self.reserving:
+            job |= {"needs": {self._role(): 1}, "shift": self.dice.pick("pause", "pause", "fit", "overtime"), "priority": self.dice.pick(-1, 0, 0)}
+        return job
+
+    # ---- steps
+    def bench(self, name: str, **more: Any) -> Plan:
+        """A step of hands: people, perhaps a bench, at most the shortest opening long."""
+        dice = self.dice
+        role = self._role()
+        step: Plan = {"name": name, "needs": {role: 1}, "duration_h": dice.among(BENCH_H), "shift": dice.pick("fit", "fit", "overtime", "pause", "pause")}
+        many = dice.chance(0.25) and self._least(role) > 1
+        if many:
+            step |= {"needs": {role: 2}, "reserve": None if self.reserving else False}
+        if dice.chance(0.15):
+            step["duration_h"] = dice.pick({"uniform": {"low": 1, "high": 3}}, {"lognormal": {"mean": 2, "cv": 0.4}}, {"exponential": {"mean": 1.5}},
+                                           {"triangular": {"low": 0, "mode": 1, "high": 4}}, {"beta": {"a": 2, "b": 3, "low": 0, "high": 4}})
+            step["planned_h"] = dice.pick(1, 2, 4)
+        elif step["duration_h"] and dice.chance(0.15):
+            step["spread"] = {"lognormal": {"cv": 0.2}}
+            step["planned_h"] = SHORTEST_H
+        if step["shift"] != "fit" and dice.chance(0.3):
+            step["duration_h"] = dice.pick(6, 10)
+            step.pop("spread", None)
+        if dice.chance(0.55) and not (many and self.reserving):
+            self._use_bench(step)
+        if dice.chance(0.2):
+            step["priority"] = dice.pick(-1, 1)
+        step |= more
+        if not step["duration_h"]:
+            step.pop("spread", None)
+        return step
+
+    def _use_bench(self, step: Plan) -> None:
+        dice = self.dice
+        pool = dice.among(self.needed)
+        count = min(dice.pick(1, 1, 1, 2), self.equipment[pool]["count"])
+        if count > 1:
+            step["reserve"] = False
+        step["needs"][pool] = count if dice.chance(0.8) else {"count": count, "for_h": 0.5}
+        rules = ["wait", "wait", "redo", "abort", {"wait": 0.5, "redo": 0.5}, {"wait": 0.5, "redo": 0.25, "abort": 0.25}]
+        if count == 1:
+            rules += ["lose", {"redo": 0.5, "lose": 0.5}]
+        step["on_down"] = dice.among(rules)
+
+    def culture(self, name: str, **more: Any) -> Plan:
+        """A long step, attended at its beginning or not at all."""
+        dice = self.dice
+        step: Plan = {"name": name, "duration_h": dice.among(CULTURE_H)}
+        if dice.chance(0.6):
+            step["needs"] = {self._role(): {"count": 1, "for_h": dice.pick(0.5, 1, 2)}}
+            step["shift"] = dice.pick("fit", "overtime", "pause")
+            if dice.chance(0.3) and len(self.people) > 1:
+                step["needs"] |= {dice.among(self.people): {"count": 1, "for_h": dice.pick(0.25, 0.5, 3)}}
+        return step | more
+
+    def window(self, after: list[str], *, skip_to: str | None = None) -> Plan:
+        """A window of a step; ``skip_to`` is where a late batch may go."""
+        dice = self.dice
+        target = dice.pick(0, 0, 4, 12, 24)
+        window: Plan = {"target_h": target}
+        if after and dice.chance(0.6):
+            window["after"] = f"{dice.among(after)}.{dice.pick('start', 'end')}"
+        if dice.chance(0.4):
+            window["start_on"] = dice.pick("day", "long", "weekdays")
+        if dice.chance(0.5):
+            window["latest_h"] = target + dice.pick(6, 24, 72)
+            window["late"] = dice.pick("go_on", "go_on", "give_up", *([{"go": skip_to}] * 2 if skip_to else []))
+        return window
+
+    # ---- recipe
+    def _recipe(self) -> Plan:
+        dice = self.dice
+        procedures = [self._expansion(), self._harvest()]
+        if dice.chance(0.4):
+            procedures.insert(1, self._middle())
+        for k, procedure in enumerate(procedures):
+            later = [step["name"] for other in procedures[k + 1 : k + 2] for step in other["steps"]]
+            self._hold(procedure, k, later)
+        self._side_branch(procedures)
+        steps = [step for procedure in procedures for step in procedure["steps"]]
+        for k, step in enumerate(steps):
+            if "window" not in step and dice.chance(0.2):
+                skippable = step["name"].startswith(("extra", "feed")) and "fork" not in step and "repeat" not in step
+                step["window"] = self.window([s["name"] for s in steps[:k]], skip_to=steps[k + 1]["name"] if skippable else None)
+            if self.alive:
+                step["openings"] = dice.pick(0, 0, 1, 2)
+        recipe: Plan = {"name": "random", "unit_procedures": procedures, "branches": self.branches}
+        if self.alive:
+            recipe["effects"] = {"growth_effect": {"lognormal": {"mean": 1, "cv": 0.1}}}
+            recipe["hazards"] = {"contamination": {"per_opening": dice.pick(0, 0.01, 0.05), "per_h": dice.pick(0, 1e-4)},
+                                 "upset": {"per_step": dice.pick(0, 0.01)}}
+        return recipe
+
+    def _expansion(self) -> Plan:
+        dice = self.dice
+        thaw = {"operation": "thaw_planar", "parameters": {"bank_vials": 4, "area_cm2": 350, "vessels": 2}} if self.alive else {}
+        steps = [self.bench("thaw", **thaw)]
+        if dice.chance(0.6):
+            feed = self.bench("feed", **({"operation": "feed"} if self.alive else {}))
+            feed["window"] = {"after": "thaw.end", "target_h": 24, "every_h": 24}
+            if dice.chance(0.5):
+                feed["repeat"] = dice.count(2, 3)
+            steps.append(feed)
+        else:
+            steps.append(self.culture("grow"))
+        if dice.chance(0.55):
+            steps.append(self._gate("gate", steps[-1]["name"]))
+        return {"name": "expansion", "steps": steps}
+
+    def _gate(self, name: str, again: str) -> Plan:
+        """A step whose reading is above its limit by chance: on, again from here or from before, or out."""
+        dice = self.dice
+        step = self.bench(name, look="noise", max_attempts=dice.count(2, 4))
+        back = dice.pick(name, again)
+        if dice.chance(0.6):
+            step |= {"pass_if": {"at_most": dice.pick(0.7, 1.0, 1.5)}, "on_fail": dice.pick(back, back, back, "stop")}
+        else:
+            step["bands"] = [{"at_most": 0.8, "go": "next"}, {"at_most": 1.2, "go": "next", "deviation": dice.pick("minor", "major")},
+                             {"at_most": 2.2, "go": back}, {"go": dice.pick("stop", "give_up"), "reason": "out of range"}]
+        return step
+
+    def _middle(self) -> Plan:
+        steps = [self.bench("extra1") if self.dice.chance(0.5) else self.culture("extra1")]
+        if self.dice.chance(0.6):
+            steps.append(self.culture("extra2") if self.dice.chance(0.5) else self.bench("extra2"))
+        if self.dice.chance(0.4):
+            steps.append(self._gate("check", steps[-1]["name"]))
+        return {"name": "middle", "steps": steps}
+
+    def _harvest(self) -> Plan:
+        dice = self.dice
+        steps = [self.bench("count", look="cells", samples=self._samples())]
+        if self.alive:
+            steps.append(self.bench("plan", operation="plan_fill", parameters={"measured_cells": {"reading": "cells"}, "cells_per_vial": 1e4},
+                                    duration_h=0))
+            steps.append(self.bench("fill", operation="fill", samples={"final": dice.count(1, 3)}))
+        else:
+            steps.append(self.bench("pack", samples={"final": 1}))
+        decide = self.bench("decide", decide=["release", "second"] if self.two_markets else ["release"])
+        if dice.chance(0.15):
+            decide["needs"], decide["duration_h"] = {}, 0
+        decide.pop("on_down", None) if not decide["needs"] else None
+        steps.append(decide)
+        return {"name": "harvest", "steps": steps}
+
+    def _samples(self) -> Plan:
+        """Early samples; some may stop the batch."""
+        if self.dice.chance(0.4):
+            return {}
+        sample: Plan = {"n": 1}
+        if self.dice.chance(0.5):
+            sample |= {"pass_if": {"at_most": self.dice.pick(1.0, 1.8)}, "on_fail": "stop_batch"}
+        return {"early": sample}
+
+    def _hold(self, procedure: Plan, k: int, later: list[str]) -> None:
+        """Units kept over a procedure; one of the first pool may stay until a step of the next procedure."""
+        dice = self.dice
+        if dice.chance(0.2):
+            return
+        pools = self.held[k % len(self.held) :][:1] if k < len(self.held) else []
+        if not pools:
+            return
+        name = pools[0]
+        rule = dice.pick("wait", "wait", "wait", "abort", "lose", {"wait": 0.7, "abort": 0.3})
+        hold: Plan = {"pool": name, "on_down": rule}
+        if dice.chance(0.2):
+            hold |= {"count": 2, "on_down": dice.pick("wait", "abort")}
+            procedure["steps"][0]["reserve"] = False
+        if later and dice.chance(0.35):
+            hold["until"] = dice.among(later)
+        procedure["hold"] = {f"in_{name}": hold}
+        if dice.chance(0.15) and hold.get("count", 1) == 1:
+            procedure["hold"]["spare"] = {"pool": name}
+
+    def _side_branch(self, procedures: list[Plan]) -> None:
+        """A fork and, perhaps, its join or the step that makes it needless."""
+        dice = self.dice
+        if dice.chance(0.5):
+            return
+        steps = [step for procedure in procedures for step in procedure["steps"]]
+        at = dice.count(0, len(steps) - 2)
+        if "repeat" in steps[at]:
+            return
+        first = self.bench("image") if dice.chance(0.5) else self.culture("image")
+        self.branches["side"] = {"steps": [first, self.bench("score", window=self.window(["image"]))] if dice.chance(0.5) else [first]}
+        steps[at]["fork"] = ["side"]
+        after = [step for step in steps[at + 1 :] if "decide" not in step and "repeat" not in step]
+        if after and dice.chance(0.5):
+            dice.among(after)["join"] = ["side"]
+        elif after and dice.chance(0.5):
+            self.branches["side"]["until"] = dice.among(after)["name"]
+
+    # ---- laboratory and starts
+    def _lab(self) -> tuple[Plan, list[Plan]]:
+        dice = self.dice
+        self.lab_pools: Plan = {"reader": {"kind": "equipment", "count": dice.count(1, 2)}}
+        if dice.chance(0.4):
+            self.lab_pools["reader"] |= {"mtbf_h": 100, "mttr_h": dice.pick(2, 8)}
+        self.lab_pools["analyst"] = {"kind": "people", "count": dice.count(1, 2), "calendar": dice.pick("day", "long", "weekdays")}
+        cells: Plan = {"attribute": "viable_cells", "cv": 0.05, "decimals": -3} if self.alive else {"attribute": "none"}
+        assays: Plan = {
+            "noise": {"attribute": "none", "sd": 1, "decimals": 2}, "cells": cells,
+            "early": self._assay(), "final": self._assay(),
+        }
+        if self.alive and dice.chance(0.5):
+            assays["final"] |= {"attribute": "viability", "sd": 0.05}
+        limits = [{"assay": "final", "at_least": 0.3} if assays["final"]["attribute"] == "viability" else {"assay": "final", "at_most": 2}]
+        panels = [{"name": "release", "market": "here", "limits": [*limits, {"assay": "cells", "at_least": 0}]},
+                  {"name": "second", "market": "there", "limits": limits}]
+        return {"name": "random lab", "pools": self.lab_pools, "assays": assays}, panels if self.two_markets else panels[:1]
+
+    def _assay(self) -> Plan:
+        dice = self.dice
+        prepare = {"name": "prepare", "needs": {"analyst": 1}, "duration_h": dice.pick(0.5, 1, 2), "shift": dice.pick("fit", "pause")}
+        read = {"name": "read", "needs": {"analyst": {"count": 1, "for_h": 0.5}, "reader": 1}, "duration_h": dice.pick(1, 3, 24),
+                "shift": dice.pick("fit", "pause", "overtime"), "on_down": dice.pick("wait", "redo", {"wait": 0.5, "redo": 0.5})}
+        steps = [prepare, read] if dice.chance(0.7) else [read]
+        return {"attribute": "none", "sd": 1, "decimals": 1, "invalid_rate": dice.pick(0, 0.1), "retests": dice.pick(0, 1, 2),
+                "sample_cells": dice.pick(0, 1e4) if self.alive else 0, "steps": steps, "on_invalid": dice.among(steps)["name"]}
+
+    def _start(self) -> Plan:
+        dice = self.dice
+        start: Plan = dice.pick({"every_d": 1}, {"every_d": 2}, {"every_d": 1.5}, {"poisson_per_year": 250}, {"poisson_per_year": 150}, {})
+        start = {**start, "at_most": dice.count(6, 16)}
+        if "at_most" in start and (len(start) == 1 or dice.chance(0.3)):
+            start["wip_cap"] = dice.count(1, 5)
+            if dice.chance(0.3):
+                start["until"] = "count"
+        return start
