@@ -210,7 +210,8 @@ class _Files:
         except (OSError, RuntimeError, ValueError):
             file = plain
         if not (plain.is_relative_to(self.root) and file.is_relative_to(self.root)):
-            self._refused(path, f"`{printable(text)}` leads out of {_shown(self.root).replace('.', 'this folder', 1)}", node.mark)
+            tree = _shown(self.root)
+            self._refused(path, f"`{printable(text)}` leads out of {'this folder' if tree == '.' else tree}", node.mark)
             return None
         return file
 

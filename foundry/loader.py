@@ -128,7 +128,8 @@ def _mended(data: Any, problem: Problem) -> Path:
     holder, choices = _walk(data, above)
     if not isinstance(holder, dict):
         return ()
-    stopgap = 0.0 if last in TIMES or above[-1:] == ("prices_usd",) else _STOPGAPS.get((*path[:1], last) if len(path) < 3 else ("pools", last) if "pools" in above else ())
+    free = last in TIMES or above[-1:] == ("prices_usd",)
+    stopgap = 0.0 if free else _STOPGAPS.get(("pools", last) if "pools" in above else (*path[:1], last) if len(path) < 3 else ())
     if stopgap is not None:
         holder[last] = stopgap
         return path[:length]

@@ -491,6 +491,8 @@ class _Tabulation:
         return self._scaled(step.duration_h, 3600.0)
 
     def _scaled(self, number: Number, scale: float) -> tuple[int, int]:
+        if scale == 0:
+            return self._law(Quantity(value=0.0)), 0
         fixed = self.off or isinstance(number, Quantity)
         return self._law(number, scale), math.floor(mean(number) * scale + 0.5) if fixed else -1
 

@@ -27,8 +27,8 @@ def check_hours(names: Names) -> Iterator[Problem]:
             care = [("cleaning", (), pool.cleaning), *(("maintenance", (i,), job) for i, job in enumerate(pool.maintenance))]
             for title, number, job in care:
                 if job is not None and job.shift == "fit":
-                    where = (*path, title, *number)
-                    yield from _fits(names, job.needs, (*where, "needs"), (*where, "duration_h"), partial(quantile_h, names, job.duration_h))
+                    where, hours = (*path, title, *number), partial(quantile_h, names, job.duration_h)
+                    yield from _fits(names, job.needs, (*where, "needs"), (*where, "duration_h"), hours)
             if pool.mttr_h is not None and pool.repair.shift == "fit":
                 needs = (*path, "repair", "needs")
                 yield from _fits(names, pool.repair.needs, needs, (*path, "mttr_h"), partial(quantile_h, names, pool.mttr_h))

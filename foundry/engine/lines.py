@@ -264,7 +264,11 @@ class Lines:
         return picks
 
     def _reserve(self, line: Line, reserved: dict[int, int]) -> None:
-        """Keep free units for the first token of a reserving line, when only busy units stop it (N2)."""
+        """Keep free units for the first token of a reserving line, when only busy units stop it (N2).
+
+        By default a step keeps units of the pools of which it needs several, and only while nothing else is missing:
+        units kept while another pool is awaited could be what the holder of that pool needs to go on.
+        """
         now = self.env.now
         wanted = []
         for need in line.needs:
@@ -277,9 +281,11 @@ class Lines:
             if not self.is_open[hold.pool] or (line.planned_s >= 0 and now + line.planned_s > self.closing[hold.pool]):
                 return
             wanted.append((hold.pool, hold.count))
+        if line.reserve == SHARED_ONLY:
+            if any(count == 1 and self.free[p].bit_count() <= reserved.get(p, 0) for p, count in wanted):
+                return
+            wanted = [(p, count) for p, count in wanted if count > 1]
         for p, count in wanted:
-            if count == 1 and line.reserve == SHARED_ONLY:
-                continue
             kept = reserved.get(p, 0)
             reserved[p] = kept + min(count, max(0, self.free[p].bit_count() - kept))
 

@@ -11,6 +11,7 @@ import gzip
 import hashlib
 import json
 import os
+import shlex
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -151,9 +152,20 @@ def _head(results: Results) -> dict[str, Any]:
 
 
 def _footer(manifest: Mapping[str, Any], summary: Mapping[str, Any]) -> list[tuple[str, str]]:
-    keys = ("run_id", "version", "seed", "engine", "config_hash", "created", "fingerprint", "command", "replay")
-    stated = {**{"fingerprint": summary.get("fingerprint")}, **manifest}
-    return [(key.replace("_", " "), str(stated[key])) for key in keys if isinstance(stated.get(key), str | int | float)]
+    """How the numbers were made: version, seed, fingerprint, commands."""
+    software = manifest.get("software", {})
+    command = manifest.get("command", "")
+    stated = {
+        "version": software.get("version"),
+        "commit": str(software.get("commit", ""))[:12],
+        "seed": manifest.get("seed"),
+        "run": manifest.get("ended_utc"),
+        "fingerprint": str(summary.get("fingerprint", ""))[:16],
+        "command": shlex.join(command) if isinstance(command, list) else command,
+        "run a replication again": "python simulate.py replay FOLDER --rep 0",
+        "rebuild this page": "python simulate.py report FOLDER",
+    }
+    return [(key, str(value)) for key, value in stated.items() if value not in (None, "")]
 
 
 def _documents(sections: Sequence[Section]) -> list[tuple[str, str]]:

@@ -30,14 +30,8 @@ class Source:
 
 
 def is_fact(record: Mapping[Any, Any]) -> bool:
-    """Whether a parameter claims something about the world; a decision of the user and a default of the model do not.
-
-    Without a ``kind`` in the record, a number with a source, a range or a confidence is a fact.
-    """
-    if record.get("given") is False:
-        return False
-    kind = text(record.get("kind"))
-    return kind == "fact" if kind else any(_given(record.get(key)) for key in ("source", "range", "confidence"))
+    """Whether a parameter claims something about the world; a decision of the user and a default of the model do not."""
+    return record.get("given") is not False and text(record.get("kind")) in ("", "fact")
 
 
 def is_assumption(record: Mapping[Any, Any]) -> bool:
@@ -45,10 +39,6 @@ def is_assumption(record: Mapping[Any, Any]) -> bool:
     if not is_fact(record):
         return False
     return text(record.get("source")) in ("", ASSUMPTION) or text(record.get("confidence")) == ASSUMPTION
-
-
-def _given(value: object) -> bool:
-    return hasattr(value, "__len__") and len(value) > 0
 
 
 def assumption_share(parameters: pd.DataFrame) -> tuple[int, int]:

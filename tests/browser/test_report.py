@@ -124,7 +124,7 @@ def test_the_checks_see_what_they_look_for(browser: Any, report: Path) -> None:
     visit.page.evaluate("() => document.querySelector('#lead .xtick text').setAttribute('transform', 'translate(-2000, 0)')")
     visit.page.evaluate("""() => {
       const [first, second] = document.querySelectorAll("#pairs .ytick text");
-      second.setAttribute("transform", `translate(0, ${first.getBoundingClientRect().y - second.getBoundingClientRect().y})`);
+      second.setAttribute("transform", first.getAttribute("transform"));
     }""")
     visit.page.evaluate("() => document.querySelectorAll('#causes .scatterlayer').forEach((layer) => layer.remove())")
 

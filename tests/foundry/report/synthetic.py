@@ -112,10 +112,9 @@ def _manifest(names: Sequence[str]) -> dict[str, Any]:
         "limits": {"purity": [0.8, None]},
     }
     return {
-        "version": "0.0.0",
+        "software": {"version": "0.0.0"},
         "seed": 42,
-        "config_hash": "synthetic",
-        "command": "none: synthetic numbers",
+        "command": ["none: synthetic numbers"],
         "scenarios": dict.fromkeys(names, facts),
     }
 

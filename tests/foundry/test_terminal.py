@@ -1,0 +1,108 @@
+"""What the terminal says fits, is true without colour, and has words for what is missing."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import Any
+
+import pytest
+
+from foundry.terminal import WIDTH, Ink, Progress, interval, may_colour, results, shown, table, warnings
+
+PLAIN = Ink(False)
+
+
+def entry(mean: float | None, half: float | None = None, unit: str = "USD/dose", **more: Any) -> dict[str, Any]:
+    low, high = (None, None) if mean is None or half is None else (mean - half, mean + half)
+    return {"mean": mean, "low": low, "high": high, "unit": unit, "n": 20, **more}
+
+
+def summary(verdict: str, outcome: str, a: dict[str, Any], b: dict[str, Any], kpi: str = "cost_per_released_dose") -> dict[str, Any]:
+    pair = {"kpi": kpi, "a": "manual", "b": "automated", "verdict": verdict, "outcome": outcome, "relative": -0.18}
+    return {"scenarios": {"manual": {kpi: a}, "automated": {kpi: b}}, "paired": [pair]}
+
+
+def test_a_verdict_stands_beside_the_values_and_their_intervals() -> None:
+    text = results(summary("automated is cheaper by 18 % [12, 24]", "better", entry(81234, 2200), entry(66612, 1900)), PLAIN)
+
+    assert text.splitlines()[0] == "Cost per released dose: automated is cheaper by 18 % [12, 24]."
+    assert re.search(r"Cost per released dose, USD +81,234 +66,612   is cheaper by 18 % \[12, 24\]\n +\[79,034, 83,434\] +\[64,712, 68,512\]\n", text)
+
+
+def test_colour_adds_nothing_but_colour() -> None:
+    said = summary("automated is cheaper by 18 % [12, 24]", "better", entry(81234, 2200), entry(66612, 1900))
+
+    coloured = results(said, Ink(True))
+
+    assert "\x1b[32m" in coloured
+    assert re.sub(r"\x1b\[\d+m", "", coloured) == results(said, PLAIN)
+
+
+@pytest.mark.parametrize(("verdict", "outcome", "expected"), [
+    ("no difference shown", "no difference", "Cost per released dose: no difference shown."),
+    ("not defined: no value in manual", "not defined", "Cost per released dose: not defined: no value in manual."),
+    ("no interval: fewer than 5 replications", "no interval",
+     "Cost per released dose: automated against manual -18.0% (no interval: fewer than 5 replications)."),
+])
+def test_there_are_words_for_no_verdict(verdict: str, outcome: str, expected: str) -> None:
+    value = entry(None, reason="cost per dose: not defined, 0 doses released") if outcome == "not defined" else entry(81234)
+
+    assert results(summary(verdict, outcome, value, entry(66612)), PLAIN).splitlines()[0] == expected
+
+
+def test_one_scenario_says_what_is_not_defined_and_why() -> None:
+    kpis = {"cost_per_released_dose": entry(None, reason="cost per dose: not defined, 0 doses released"),
+            "batch_failure_rate": entry(1.0, 0.0, "fraction")}
+
+    text = results({"scenarios": {"manual": kpis}, "paired": []}, PLAIN)
+
+    assert re.search(r"Cost per released dose, USD +not defined  0 doses released\n", text)
+    assert re.search(r"Batches lost +100\.0 %\n", text)
+
+
+def test_long_names_and_verdicts_fit() -> None:
+    long = "a_scenario_with_a_very_long_name_of_sixty_four_characters_in_all"
+    pair = {"kpi": "doses_released_per_year", "a": long, "b": long + "-2", "outcome": "worse", "relative": -0.1,
+            "verdict": f"{long}-2 releases fewer doses a year by 1,234.5678 % [1,200.1234, 1,300.9876]"}
+    said = {"scenarios": {long: {"doses_released_per_year": entry(123_456_789.0, 1e6, "doses/year")},
+                          long + "-2": {"doses_released_per_year": entry(1.0, 0.5, "doses/year")}}, "paired": [pair]}
+
+    assert max(map(len, results(said, PLAIN).splitlines())) <= WIDTH
+
+
+def test_warnings_name_their_scenario_when_there_are_several() -> None:
+    assert warnings({"": [], "a": ["Late."]}, PLAIN) == "Warning: Late."
+    assert warnings({"": ["All."], "a": ["Late."], "b": []}, PLAIN) == "Warning: All.\nWarning: a: Late."
+
+
+def test_numbers_in_words() -> None:
+    assert [shown(value, unit) for value, unit in ((0.5, "fraction"), (0.004, "h"), (12.34, "d"), (None, "d"))] == ["50.0 %", "0.00", "12.3", "not defined"]
+    assert interval(0.1, 0.2, "fraction") == "[10.0, 20.0]"
+    assert interval(3.0, 3.0, "d") == interval(None, None, "d") == ""
+
+
+def test_a_table_is_as_wide_as_it_must_be() -> None:
+    assert table(("name", "n"), [("a", "1"), ("long name", "23")], "lr", PLAIN) == "name        n\na           1\nlong name  23"
+
+
+def test_progress_clears_its_line() -> None:
+    stream = io.StringIO()
+    progress = Progress(stream)
+    progress(0, 2)
+    progress(1, 2)
+    progress.clear()
+
+    assert "1 of 2 replications, about 0 s left" in stream.getvalue()
+    assert stream.getvalue().endswith("\r\x1b[K")
+
+
+@pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_colour_can_be_refused(environment: dict[str, str]) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    assert may_colour(Terminal(), {"TERM": "xterm"})
+    assert not may_colour(Terminal(), environment)
+    assert not may_colour(io.StringIO(), {"TERM": "xterm"})
