@@ -268,11 +268,18 @@ class _Change:
             self.problems += [Problem(path or (), self._said(p.message), p.mark) for p in problems]
             return root
         key = Mark(SET, 1, 1 + len(self.text.partition("=")[0]) - len(self.words[-1]))
-        return self._placed(root, path, node, key)
+        return self._placed(self._spread_out(root, path), path, node, key)
+
+    def _spread_out(self, root: Node, path: Path) -> Node:
+        """The tree in which the path meets no short form: ``robot: 1`` becomes ``robot: {count: 1}`` when ``for_h`` is set beside it."""
+        old = _found(root, path[:-1])
+        if old.value is None or isinstance(old.value, dict | list):
+            return root
+        return replaced(root, path[:-1], mapping({_short_for(path[-1], old): Entry(old.mark, old)}, old.mark))
 
     def _placed(self, root: Node, path: Path, node: Node, key: Mark) -> Node:
         """A number with a source keeps its range and is marked as set by hand, wherever in it the change lands."""
-        number = next((path[:n] for n in range(1, len(path) + 1) if is_number(_found(root, path[:n]))), None)
+        number = next((path[:n] for n in range(1, len(path) + 1) if is_number(_found(root, path[:n])) and path[n - 1] != "spread"), None)
         if number is None or isinstance(node.value, dict | list):
             return replaced(root, path, node, key)
         hand = Entry(node.mark, Node("set by hand", node.mark))
@@ -296,6 +303,7 @@ class _Change:
                 taken, step = _longest(words, places)
             if step is None:
                 new = isinstance(node.value, dict | None) and not (path == ("recipe",) and words[0] == "steps")
+                new = new or (len(words) == 1 and _short_for(words[0], node) != "")
                 if new and (len(words) == 1 or not closest(words[0], list(places))):
                     return (*path, *words)                          # new keys: the model says whether they may be
                 return self._lost(path, words, places, column)
@@ -334,6 +342,17 @@ def _choices(node: Node) -> dict[str, Path]:
     names = [_child(item, "name").value for item in node.items]
     numbered: dict[str, Path] = {str(i): (i,) for i in range(len(names))}
     return numbered | {name: (i,) for i, name in enumerate(names) if isinstance(name, str)}
+
+
+def _short_for(word: str | int, node: Node) -> str:
+    """The key that a bare value stands for where ``word`` is a key beside it: 2 for ``{count: 2}`` when ``for_h`` is set; else empty."""
+    if isinstance(node.value, str):
+        return "pool" if word in ("pool", "count", "until", "on_down") else ""
+    if isinstance(node.value, dict | list | bool | None):
+        return ""
+    keys = {"count": ("count", "for_h"), "n": ("n", "pass_if", "on_fail"), "fixed": ("fixed", "per", "each"),
+            "value": ("value", "source", "range", "confidence", "note")}
+    return next((key for key, beside in keys.items() if word in beside), "")
 
 
 def _longest(words: list[str], places: dict[str, Path]) -> tuple[int, Path | None]:

@@ -177,7 +177,7 @@ def law_text(number: Number) -> str:
 def resolved(scenario: Scenario) -> str:
     """The whole scenario as one YAML text, defaults written out, one line per number with its unit, range, source and confidence.
 
-    It loads to an equal scenario.
+    It loads to a scenario with the same parameters.
     """
     lines = [f"# {scenario.name}: resolved scenario; every default is written out", *_block(_plain(scenario), 0, "")]
     return "\n".join(lines) + "\n"

@@ -150,11 +150,16 @@ def test_ctrl_c_ends_with_one_word_and_leaves_nothing(tmp_path: Path) -> None:
     """Also while workers start, import and work."""
     command = [sys.executable, str(ROOT / "simulate.py"), "run", "hicm188_manual", "--reps", "2000", "--jobs", "2", "-o", "out"]
     running = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    while running.poll() is None and not (tmp_path / "out").exists():
-        time.sleep(0.05)
-    time.sleep(1.5)
-    os.killpg(running.pid, signal.SIGINT)
-    out, err = running.communicate(timeout=60)
+    try:
+        while running.poll() is None and not (tmp_path / "out").exists():
+            time.sleep(0.05)
+        time.sleep(1.5)
+        os.killpg(running.pid, signal.SIGINT)
+        out, err = running.communicate(timeout=60)
+    finally:
+        if running.poll() is None:
+            os.killpg(running.pid, signal.SIGKILL)
+            running.communicate()
 
     assert (running.returncode, out, err) == (130, "", "Interrupted.\n")
     assert list(tmp_path.iterdir()) == []

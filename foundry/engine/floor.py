@@ -14,7 +14,6 @@ from foundry.engine.lines import (
     JOB_END,
     LAST,
     MAINTENANCE_DUE,
-    PART,
     SHIFT,
     SHUT_CALL,
     WITHDRAW_CALL,
@@ -43,13 +42,6 @@ class Job(Worker):
     def hold_rules(self, unit: Unit) -> tuple[float, ...]:
         """A tool of a job that fails is waited for."""
         return (1.0, 1.0, 1.0, 1.0)
-
-
-def stages(taken: list[tuple[NeedRow, list[Unit]]], seconds: int) -> list[tuple[int, NeedRow | None]]:
-    """Worked seconds at which a part is given back, in order, and the end (N5)."""
-    ends: list[tuple[int, NeedRow | None]] = [(need.for_s, need) for need, _ in taken if 0 <= need.for_s < seconds]
-    ends.append((seconds, None))
-    return ends
 
 
 class Floor(Lines):
@@ -194,22 +186,27 @@ class Floor(Lines):
         """A one-step journey of a unit: wait for people if stated, work, end (B5)."""
         unit, row = job.unit, job.row
         job.queued_s, job.priority, job.shift = self.env.now, row.priority, row.shift
-        law_u = self.uniform(row.key, unit.number, 0, job.count)
-        seconds = max(1 if row.kind == Kind.DOWN else 0, math.floor(self.sample(row.law, law_u) + 0.5))
+        job.last = (JOB_END, unit.pool.index, unit.number)
         try:
-            yield self.enter(job, self._job_line(unit.pool.index, row))
+            yield from self.labour(job, self.enter(job, self._job_line(unit.pool.index, row)), self.pause_job)
         except simpy.Interrupt:
             self.withdraw(job)
-            self.give_back(self.in_use(job))
             self._undo_job(unit, row)
             return
-        unit.busy = True
-        self._people_at_work(job)
-        yield from self.labour(job, seconds, (JOB_END, unit.pool.index, unit.number), self.pause_job)
         self.pausable.pop((job.batch, job.number), None)
         self.give_back(self.in_use(job))
         unit.job, unit.busy = None, False
         self._job_ended(unit, row)
+
+    def begin(self, worker: Worker) -> None:
+        """A job starts."""
+        assert isinstance(worker, Job)
+        unit, row = worker.unit, worker.row
+        unit.busy = True
+        drawn = self.sample(row.law, self.uniform(row.key, unit.number, 0, worker.count))
+        self._people_at_work(worker)
+        worker.plan(max(1 if row.kind == Kind.DOWN else 0, math.floor(drawn + 0.5)))
+        self.stage(worker)
 
     def _undo_job(self, unit: Unit, row: JobRow) -> None:
         """A withdrawn job is owed again."""
@@ -242,26 +239,27 @@ class Floor(Lines):
             self.job_lines[key] = Line(row.needs, (), None, row.planned_s if row.shift == FIT else -1)
         return self.job_lines[key]
 
-    def labour(self, worker: Worker, seconds: int, last: tuple[int, int, int],
-               stopped: Callable[[Any, Call], Happening]) -> Happening:
-        """Work through the parts of a step or job. An interrupt is handed to ``stopped``, which stops and resumes, or raises.
+    def labour(self, worker: Worker, event: simpy.Event, stopped: Callable[[Any, Call], Happening]) -> Happening:
+        """Stand in line until the floor starts the work, then work through its parts to the end.
 
+        An interrupt in line is the caller's. At work it is handed to ``stopped``, which stops and resumes, or raises.
         Parts count worked seconds, so they stand still while the work is stopped (B1, N5).
         """
-        worked = 0
-        for target, need in stages(worker.taken, seconds):
-            while need is None or worked < target:
-                began = self.env.now
-                kind, a, b = last if need is None else (PART, worker.batch, worker.number)
-                try:
-                    yield self.due(target - worked, kind, a, b)
-                    break
-                except simpy.Interrupt as interrupt:
-                    worked += self.env.now - began
-                    yield from stopped(worker, called(interrupt))
-            worked = target
-            if need is not None:
+        while True:
+            try:
+                yield event
+            except simpy.Interrupt as interrupt:
+                if not worker.stages:
+                    raise
+                worker.worked_s += self.env.now - worker.began_s
+                yield from stopped(worker, called(interrupt))
+            else:
+                worker.worked_s, need = worker.stages.pop(0)
+                if need is None:
+                    return
                 self.give_part(worker, need)
+            worker.go = self.env.event()
+            event = self.stage(worker)
 
     def pause_job(self, job: Job, _: Call) -> Happening:
         """The people leave at closing; the job goes on when people are there again."""
@@ -270,7 +268,7 @@ class Floor(Lines):
         self.give_back(self.in_use(job))
         job.taken = []
         key = (job.unit.pool.index, f"{job.row.name} resumed {len(needs)}")
-        yield self.enter(job, self.job_lines.setdefault(key, Line(needs, (), None, -1)))
+        yield self.enter(job, self.job_lines.setdefault(key, Line(needs, (), None, -1, resumes=True)))
         self._people_at_work(job)
 
     def _people_at_work(self, job: Job) -> None:

@@ -91,7 +91,7 @@ class Journeys(Floor):
             while True:
                 try:
                     yield from self.line(token, latest)
-                    yield from self.work(token)
+                    self.done(token)
                     return self.end_of_step(token)
                 except Redone:
                     self.record(token, step.index)
@@ -174,7 +174,7 @@ class Journeys(Floor):
         return NEVER if lo == len(opens) else max(second, opens[lo])
 
     def line(self, token: Token, latest: int) -> Happening:
-        """Stand in line until the floor starts the step; set aside while a held unit is down (B3)."""
+        """Stand in line until the floor starts the step, and work; set aside while a held unit is down (B3)."""
         if self.env.now > latest:
             self.answer(token, Call(LATE_CALL))
         if latest < NEVER:
@@ -182,17 +182,17 @@ class Journeys(Floor):
         while True:
             if token.held and any(unit.down for _, units in token.held.values() for unit in units):
                 yield from self._aside(token)
-            since = token.since_s = self.env.now
-            token.state = WAITING
-            self._holds_show(token, Kind.HELD)
+            token.since_s = self.env.now
+            token.state, token.stages = WAITING, []
+            if token.held:
+                self._holds_show(token, Kind.HELD)
             try:
-                yield self.enter(token, self._line_of(token))
-                self.note(token, Kind.QUEUED, since)
+                yield from self.labour(token, self.enter(token, self._line_of(token)), self.stop)
                 return
             except simpy.Interrupt as interrupt:
                 self.withdraw(token)
-                self._waited(token, since, "", called(interrupt))
-                self.note(token, Kind.QUEUED, since)
+                self._waited(token, token.since_s, "", called(interrupt))
+                self.note(token, Kind.QUEUED, token.since_s)
 
     def _aside(self, token: Token) -> Happening:
         since = token.since_s = self.env.now
@@ -233,33 +233,36 @@ class Journeys(Floor):
         worker.new_holds.append(hold.index)
 
     def _holds_show(self, token: Token, kind: int) -> None:
-        if token.held:
-            label = token.label()
-            for _, units in token.held.values():
-                for unit in units:
-                    self.mark(unit, kind, label)
+        label = token.label()
+        for _, units in token.held.values():
+            for unit in units:
+                self.mark(unit, kind, label)
 
-    def work(self, token: Token) -> Happening:
-        """The step itself. Its duration is drawn once; stops and parts are the floor's labour."""
-        step = token.step
+    def begin(self, worker: Worker) -> None:
+        """A step starts: what its line was, what it takes, how long it works. Its duration is drawn once."""
+        if not isinstance(worker, Token):
+            super().begin(worker)
+            return
+        token, step = worker, worker.step
         assert step is not None
-        now = token.since_s = self.env.now
+        self.note(token, Kind.QUEUED, token.since_s)
+        token.since_s = token.started[step.index] = self.env.now
         token.state = WORKING
-        token.started[step.index] = now
         token.stopped = False
-        token.driver = self._driver(token)
+        token.driver = self._driver(token) if step.driver >= 0 else 0.0
         if token.latent is not None and step.rate and not step.jump:
             token.latent.begin(self, token)
-        if token.main and step.cancels:
+        if step.cancels and token.main:
             self.cancel(token.of, step.cancels)
         self._show_work(token)
-        seconds = step.duration_s if step.duration_s >= 0 and step.per < 0 else self._duration(token)
-        try:
-            yield from self.labour(token, seconds, (FINISH, token.batch, token.number), self.stop)
-        except (Turned, Leaves, Redone):
+        token.last = (FINISH, token.batch, token.number)
+        token.plan(step.duration_s if step.duration_s >= 0 and step.per < 0 else self._duration(token))
+        self.stage(token)
+
+    def done(self, token: Token) -> None:
+        """The work is done."""
+        if token.shift == PAUSE:
             self.pausable.pop((token.batch, token.number), None)
-            raise
-        self.pausable.pop((token.batch, token.number), None)
         self.note(token, Kind.WORKED, token.since_s, -1.0 if token.stopped else token.driver)
 
     def _duration(self, token: Token) -> int:
@@ -274,8 +277,6 @@ class Journeys(Floor):
     def _driver(self, token: Token) -> float:
         step = token.step
         assert step is not None
-        if step.driver < 0:
-            return 0.0
         if step.driver >= FIRST_DEVIATION:
             return float(token.of.deviations[step.driver - FIRST_DEVIATION])
         return 0.0 if token.latent is None else token.latent.driver(step.driver, self.env.now)
@@ -285,7 +286,8 @@ class Journeys(Floor):
         for _, units in token.taken:
             for unit in units:
                 self.mark(unit, Kind.WORKING, label)
-        self._holds_show(token, Kind.WORKING)
+        if token.held:
+            self._holds_show(token, Kind.WORKING)
         if token.shift == PAUSE:
             self.pausable[token.batch, token.number] = token
 
@@ -378,6 +380,6 @@ class Journeys(Floor):
         assert step is not None
         key = (step.index, len(people))
         if key not in self.resume_lines:
-            line = self.resume_lines[key] = Line(people, (), None, -1)
+            line = self.resume_lines[key] = Line(people, (), None, -1, resumes=True)
             line.reserve = step.reserve
         return self.resume_lines[key]

@@ -76,10 +76,12 @@ class Unit:
 class Line:
     """Work that waits for the same things: tokens at one step, stopped tokens of one step, jobs of one pool."""
 
-    __slots__ = ("entries", "holds", "mask", "needs", "planned_s", "reserve", "start_on")
+    __slots__ = ("entries", "holds", "mask", "needs", "plain", "planned_s", "reserve", "resumes", "start_on")
 
-    def __init__(self, needs: tuple[NeedRow, ...], holds: tuple[HoldRow, ...], step: StepRow | None, planned_s: int) -> None:
+    def __init__(self, needs: tuple[NeedRow, ...], holds: tuple[HoldRow, ...], step: StepRow | None, planned_s: int, *,
+                 resumes: bool = False) -> None:
         self.needs, self.holds, self.planned_s = needs, holds, planned_s       # planned_s -1: no fit test
+        self.resumes = resumes          # stopped work goes on, where another line begins it
         self.start_on = -1 if step is None else step.start_on
         self.reserve = 0 if step is None else step.reserve
         self.entries: list[tuple[int, int, int, int, Worker]] = []
@@ -89,6 +91,9 @@ class Line:
                 self.mask |= 1 << need.pools[0]
         for hold in holds:
             self.mask |= 1 << hold.pool
+        pools = [need.pools[0] for need in needs]
+        one_each = all(len(need.pools) == 1 == need.count for need in needs) and len(set(pools)) == len(pools)
+        self.plain = pools if one_each and not holds and planned_s < 0 else None     # then the mask tells all
 
     def span(self, need: NeedRow) -> int:
         """Seconds a pool must stay open for a need; -1 without a fit test (C3)."""
@@ -98,7 +103,8 @@ class Line:
 class Worker:
     """What a token and a unit's job share: a place in a line, units taken, and an event that says go."""
 
-    __slots__ = ("batch", "entry", "go", "line", "number", "priority", "process", "queued_s", "ready", "shift", "stopped", "taken")
+    __slots__ = ("batch", "began_s", "entry", "go", "last", "line", "number", "priority", "process", "queued_s", "ready", "shift", "stages",
+                 "stopped", "taken", "worked_s")
 
     def __init__(self, batch: int, number: int) -> None:
         self.batch, self.number = batch, number
@@ -111,6 +117,15 @@ class Worker:
         self.process: simpy.Process | None = None
         self.stopped = False
         self.taken: list[tuple[NeedRow, list[Unit]]] = []
+        self.stages: list[tuple[int, NeedRow | None]] = []     # worked seconds at which a part is given back, and the end
+        self.last = (0, 0, 0)                                  # (kind, a, b) of its end
+        self.began_s = self.worked_s = 0
+
+    def plan(self, seconds: int) -> None:
+        """Stages of work of so many seconds; parts come back in the order of their times (N5)."""
+        self.stages = [(need.for_s, need) for need, _ in self.taken if 0 <= need.for_s < seconds]
+        self.stages.append((seconds, None))
+        self.worked_s = 0
 
     def kept(self) -> Iterable[Unit]:
         """Units it keeps while stopped."""
@@ -131,6 +146,11 @@ class Clock(simpy.Environment):
     now = property(attrgetter("_now"))
 
 
+def place(kind: int, a: int, b: int) -> int:
+    """Priority in an instant by content: kind, then batch or pool or calendar, then token or unit (T3)."""
+    return 16 + (kind << 60) + (a << 28) + b
+
+
 class Due(simpy.Event):
     """Something that happens at a known time, placed in its instant by content."""
 
@@ -139,7 +159,7 @@ class Due(simpy.Event):
         self.callbacks = []
         self._ok = True
         self._value = None
-        env.schedule(self, 16 + (kind << 60) + (a << 28) + b, delay)
+        env.schedule(self, place(kind, a, b), delay)
 
 
 class Lines:
@@ -161,10 +181,14 @@ class Lines:
         self.spinning: set[int] = set()     # steps started in the last rounds allowed in an instant
 
     def due(self, delay: int, kind: int, a: int, b: int) -> Due:
+        """Something that happens after ``delay`` seconds, in its place of that instant."""
+        self._count_event()
+        return Due(self.env, delay, kind, a, b)
+
+    def _count_event(self) -> None:
         self.happened += 1
         if self.happened > self.tables.max_events:
             raise Overrun(f"more than {self.tables.max_events:,} events: raise max_events, or look for a step of no duration that repeats")
-        return Due(self.env, delay, kind, a, b)
 
     def uniform(self, key: int, who: int, path: int, visit: int) -> float:
         return float(u01(self.seed, key, self.replication, who, path, visit))
@@ -190,6 +214,22 @@ class Lines:
         self.poke()
         return worker.go
 
+    def begin(self, worker: Worker) -> None:
+        """The work starts in this instant: all that the layers above do at a start, and its first stage falls due."""
+        raise NotImplementedError
+
+    def stage(self, worker: Worker) -> simpy.Event:
+        """The stage of the work it is in falls due after its remaining seconds (B1, N5)."""
+        target, need = worker.stages[0]
+        kind, a, b = worker.last if need is None else (PART, worker.batch, worker.number)
+        self._count_event()
+        worker.began_s = self.env.now
+        event = worker.go
+        assert event is not None
+        event._ok, event._value = True, None
+        self.env.schedule(event, place(kind, a, b), target - worker.worked_s)
+        return event
+
     def withdraw(self, worker: Worker) -> None:
         """Leave the line without a start."""
         line = worker.line
@@ -210,7 +250,11 @@ class Lines:
         heapq.heapify(heads)
         reserved: dict[int, int] = {}
         while heads:
-            _, n, line = heapq.heappop(heads)
+            rank, n, line = heapq.heappop(heads)
+            if not line.entries or line.entries[0][:4] != rank:        # its head has been cancelled since
+                if line.entries:
+                    heapq.heappush(heads, (line.entries[0][:4], n, line))
+                continue
             picks = self._fitting(line, reserved)
             if picks is None:
                 if line.reserve:
@@ -219,14 +263,17 @@ class Lines:
             worker = line.entries.pop(0)[4]
             worker.line = worker.entry = None
             self._take(worker, line, picks)
+            if line.resumes:
+                assert worker.go is not None
+                worker.go.succeed()
+            else:
+                self.begin(worker)
             if self.rounds > ROUNDS - 100:
                 self.spinning.add(worker.label()[2])
             if line.entries:
                 heapq.heappush(heads, (line.entries[0][:4], n, line))
             else:
                 del self.waiting[line]
-            assert worker.go is not None
-            worker.go.succeed()
 
     def _count_round(self) -> None:
         now = self.env.now
@@ -242,6 +289,8 @@ class Lines:
 
         A pool that would close before the planned end counts as shut for a step with `fit` (C3).
         """
+        if line.plain is not None and not reserved and not line.mask & ~self.available:
+            return line.plain
         now, free = self.env.now, self.free
         used = dict(reserved) if reserved else {}
         picks = []

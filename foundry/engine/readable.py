@@ -6,6 +6,7 @@ steps end, samples fork and join, panels decide.
 
 from __future__ import annotations
 
+import gc
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -66,6 +67,16 @@ class Engine(Journeys):
         self.over = self.env.event()
 
     def run(self) -> Run:
+        """Rows are kept and cycles are few, so the collector would only look at the same rows again and again."""
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            return self._run()
+        finally:
+            if collecting:
+                gc.enable()
+
+    def _run(self) -> Run:
         t, env = self.tables, self.env
         for c in range(len(t.calendars)):
             env.process(self.calendar(c))
@@ -231,15 +242,16 @@ class Engine(Journeys):
         """Give back the step's units and the holds that end, note the truth, leave the cap."""
         step = token.step
         assert step is not None
-        self.give_back(unit for _, units in token.taken for unit in units)
+        for _, units in token.taken:
+            self.give_back(units)
         token.taken, token.new_holds = [], []
         for h in list(token.held):
             row, units = token.held[h]
             if go < 0 or not row.keep[go]:
                 del token.held[h]
                 self.give_back(units)
-        self.record(token, step.index)
         if token.main:
+            self.record(token, step.index)
             t = self.tables
             if t.cap_until == step.index or (t.cap_until < 0 <= t.last_hold_step < go and not token.held):
                 self._leave_cap(token.of)
@@ -356,6 +368,7 @@ class Engine(Journeys):
         if side.cancelled >= 0:
             return
         side.cancelled = reason
+        self.withdraw(side)
         if side.state != WORKING and side.process is not None:
             side.process.interrupt(Call(LEAVE_CALL, None, 0, reason))
 

@@ -54,11 +54,12 @@ class Batch:
 class Token(Worker):
     """A batch's main token (number 0) or a side token: what it has visited, holds and is."""
 
-    __slots__ = ("attempt", "branch", "came_s", "cancelled", "driver", "ended", "held", "latent", "misses", "new_holds", "of",
+    __slots__ = ("attempt", "branch", "came_s", "cancelled", "driver", "ended", "held", "latent", "main", "misses", "new_holds", "of",
                  "path", "reading", "since_s", "state", "step", "started", "visits")
 
     def __init__(self, of: Batch, number: int, path: int, branch: BranchRow | None, now: int) -> None:
         super().__init__(of.number, number)
+        self.main = number == 0
         self.of, self.branch, self.path, self.came_s = of, branch, path, now
         self.state = CULTURE
         self.step: StepRow | None = None
@@ -74,10 +75,6 @@ class Token(Worker):
         self.reading = math.nan                             # last value reported of it
         self.driver = 0.0                                   # amount at the start of the visit
         self.cancelled = -1                                 # reason, once its result no longer counts
-
-    @property
-    def main(self) -> bool:
-        return self.number == 0
 
     def kept(self) -> Iterable[Unit]:
         yield from super().kept()

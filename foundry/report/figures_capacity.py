@@ -185,5 +185,5 @@ def _weeks_view(grid: pd.DataFrame, short: str) -> View:
     )
     figure.update_xaxes(title_text="week of the run", showgrid=False, nticks=12)
     figure.update_yaxes(**rows_axis(labels, 30))
-    small = {"data.0.xgap": 0, "data.0.showscale": False, "xaxis.nticks": 4, **small_rows(labels, 28, 14)}
+    small = {"height": 32 * len(labels) + 90, "data.0.xgap": 0, "data.0.showscale": False, "xaxis.nticks": 4, **small_rows(labels, 28, 14)}
     return View(figure, short, small, takeaway=takeaway)

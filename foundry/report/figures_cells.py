@@ -171,7 +171,9 @@ def _view(
                 font={"size": 12, "color": LIGHT["bad"]},
             )
         )
-    small = {"xaxis.nticks": 4, "yaxis.title.text": "viable cells"}
+    small: dict[str, Any] = {"xaxis.nticks": 4, "yaxis.title.text": "viable cells"}
+    if limit is not None and is_number(limit):
+        small["annotations.0.text"] = f"limit {percent(limit, 0)} %"
     return View(figure, short, small, takeaway=cells_sentence(cells, purity, short, limit))
 
 

@@ -10,11 +10,11 @@ import plotly.graph_objects as go
 
 from foundry.report.chart import Chart, Table, View, blank, label, safe, sentence
 from foundry.report.tokens import LIGHT, Style, money, signed, style
-from foundry.report.words import Difference, capital, cause, find, line, pretty, short_names
+from foundry.report.words import Difference, capital, cause, find, line, pretty, short_names, step
 
 FIXED_STEP = "plant and staff"
 ALL_BUT_LOST = "all but lost batches"
-OTHER = "other"
+REST = "smaller parts"
 NOTE = "Ledger rows of all replications in the counted window, divided by the doses released in it."
 MOST_PARTS = 9
 LOST = ("rejected", "aborted")
@@ -114,7 +114,7 @@ def _by_category(totals: pd.DataFrame) -> pd.Series[str]:
 
 
 def _by_step(totals: pd.DataFrame) -> pd.Series[str]:
-    return totals["step"].fillna("").map(lambda step: pretty(step) if step else FIXED_STEP)
+    return totals["step"].fillna("").map(lambda name: step(name) if name else FIXED_STEP)
 
 
 def _by_cause(totals: pd.DataFrame) -> pd.Series[str]:
@@ -138,7 +138,7 @@ def split(totals: pd.DataFrame, doses: Mapping[str, float], a: str, b: str, key:
         return parts
     largest = sorted(parts, key=lambda p: -abs(p.change))[: MOST_PARTS - 1]
     rest = [p for p in parts if p not in largest]
-    return [*sorted(largest, key=lambda p: p.change), Part(f"{OTHER} ({len(rest)})", sum(p.a for p in rest), sum(p.b for p in rest))]
+    return [*sorted(largest, key=lambda p: p.change), Part(f"{len(rest)} {REST}", sum(p.a for p in rest), sum(p.b for p in rest))]
 
 
 def _per_dose(
@@ -176,7 +176,7 @@ def loss_sentence(parts: Sequence[Part], a: str, b: str, currency: str) -> str:
 
 def cost_sentence(parts: Sequence[Part], a: str, b: str, currency: str, difference: Difference | None) -> str:
     """The largest saving, the largest addition and the net difference per dose."""
-    named = [p for p in parts if not p.name.startswith(f"{OTHER} (")]
+    named = [p for p in parts if not p.name.endswith(REST)]
     best, worst = min(named, key=lambda p: p.change), max(named, key=lambda p: p.change)
     net = sum(p.change for p in parts)
     saves, adds = best.change <= -0.5, worst.change >= 0.5
@@ -291,7 +291,7 @@ def _build_up(totals: pd.DataFrame, doses: Mapping[str, float], scenario: str, s
         amounts = sorted(_per_dose(totals, doses, scenario, key).items(), key=lambda item: -item[1])
         head, rest = amounts[: MOST_PARTS - 1], amounts[MOST_PARTS - 1 :]
         if rest:
-            head.append((f"{OTHER} ({len(rest)})", sum(v for _, v in rest)))
+            head.append((f"{len(rest)} {REST}", sum(v for _, v in rest)))
         total = sum(v for _, v in head)
         text = f"{capital(head[0][0])} is the largest part: {money(head[0][1])} of {money(total)} {currency} per released dose."
         views.append(View(_stack(head, total, unit), kind, {}, takeaway=text))

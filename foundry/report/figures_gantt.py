@@ -16,11 +16,12 @@ import pandas as pd
 from foundry.report.chart import Chart, Table, View, blank, rows_axis, safe, sentence
 from foundry.report.figures_flow import batch_rows
 from foundry.report.tokens import LIGHT, fixed
-from foundry.report.words import capital, line, pretty, short_names
+from foundry.report.words import capital, line, pretty, short_names, step
 
 DAY_S: Final = 86_400
 PIXELS: Final = 900
 BINS: Final = 150
+BAR: Final = 0.78  # of a row; without it each trace has bars of its own height
 MOST_ROWS: Final = 46
 DENSE_BARS: Final = 250
 WEEKS: Final = 4
@@ -32,7 +33,7 @@ KINDS: Final = (
     ("MAINTENANCE", "maintenance", "cleaning", "-"),
     ("CLEANING", "cleaning", "cleaning", "."),
 )
-SHADES: Final = tuple((f"busy {low} to {low + 25} %", LIGHT[f"sequence_{i}"]) for i, low in enumerate((0, 25, 50, 75), start=1))
+SHADES: Final = tuple((f"busy up to {25 * i} %", LIGHT[f"sequence_{i}"]) for i in range(1, 5))
 TITLE: Final = "What every unit did, replication 0"
 
 
@@ -75,7 +76,7 @@ def gantt(events: pd.DataFrame, resources: pd.DataFrame, batches: pd.DataFrame, 
     shaded = any(trace.name and trace.name.startswith("busy") for view in views for trace in view.figure.data)
     note = (
         "Blue rows are shaded by busy share: their operations are too many and too short to draw one by one. " if shaded else ""
-    ) + "Drag to zoom, double-click to go back."
+    ) + "With a mouse, drag to zoom and double-click to go back."
     table = Table(("scenario", "batch", "outcome", "reason", "doses", "days"), tuple(rows), 4) if rows else None
     return Chart("gantt", TITLE, views[0].takeaway, tuple(views), note, table)
 
@@ -112,8 +113,8 @@ def gantt_sentence(events: pd.DataFrame, units: pd.DataFrame, resources: pd.Data
     work = units[units["kind"] == "WORKING"]
     text = f"No unit of {line(scenario)} worked"
     if len(work):
-        hours = work.assign(hours=(work["time_s"] - work["since_s"]) / 3600).groupby(["resource", "unit"])["hours"].sum().reset_index()
-        busiest = hours.sort_values("hours", ascending=False).iloc[0]
+        worked = work.assign(hours=(work["time_s"] - work["since_s"]) / 3600).groupby(["resource", "unit"])["hours"].sum().reset_index()
+        busiest = worked.sort_values("hours", ascending=False).iloc[0]
         share = fixed(100 * float(busiest["hours"]) / 24 / end_d, 0)
         alone = int((resources["pool"] == busiest["resource"]).sum()) == 1
         unit = capital(pretty(busiest["resource"])) + ("" if alone else f" {int(busiest['unit']) + 1}")
@@ -123,12 +124,13 @@ def gantt_sentence(events: pd.DataFrame, units: pd.DataFrame, resources: pd.Data
     if waits.empty or float(waits["hours"].iloc[0]) <= 0:
         return f"{text}; nothing waited in a line."
     first = waits.iloc[0]
-    return f"{text}; the longest wait is {fixed(float(first['hours']), 0)} h, batch {int(first['batch'])} before {pretty(first['step'])}."
+    hours, place = fixed(float(first["hours"]), 0), step(str(first["step"]))
+    return f"{text}; the longest wait is {hours} h, batch {int(first['batch'])} before {place}."
 
 
 def _view(rows: Sequence[Row], since: float, until: float, name: str, takeaway: str) -> View:
     labels = [row.name for row in rows]
-    figure = blank(20 * len(rows) + 96, barmode="overlay", bargap=0.22)
+    figure = blank(20 * len(rows) + 96, barmode="overlay")
     drawn: dict[str, list[dict[str, Any]]] = {kind: [] for kind, *_ in KINDS}
     shaded: list[tuple[int, float, float, float]] = []
     pixel = (until - since) / PIXELS
@@ -203,6 +205,7 @@ def _add_shades(figure: Any, cells: Sequence[tuple[int, float, float, float]], l
                 base=[round(begin, 4) for _, begin, _, _ in chosen],
                 x=[round(end - begin, 4) for _, begin, end, _ in chosen],
                 orientation="h",
+                width=BAR,
                 marker={"color": colour, "line": {"width": 0}},
                 name=legend,
                 hoverinfo="text",
@@ -219,6 +222,7 @@ def _add_bars(figure: Any, bars: Sequence[dict[str, Any]], legend: str, colour: 
         base=[round(bar["begin"], 4) for bar in bars],
         x=[round(bar["end"] - bar["begin"], 4) for bar in bars],
         orientation="h",
+        width=BAR,
         name=legend,
         marker={"color": colour, "pattern": pattern, "line": {"width": 0}},
         hovertext=[_hover(bar, legend, labels) for bar in bars],
@@ -228,5 +232,5 @@ def _add_bars(figure: Any, bars: Sequence[dict[str, Any]], legend: str, colour: 
 
 def _hover(bar: dict[str, Any], legend: str, labels: Sequence[str]) -> str:
     batch = f"batch {int(bar['batch'])}, " if bar["batch"] == bar["batch"] and bar["batch"] is not None and bar["batch"] >= 0 else ""
-    step = f"{safe(pretty(bar['step']))}, " if isinstance(bar["step"], str) and bar["step"] else ""
-    return f"{safe(labels[bar['row']])}<br>{legend}, {batch}{step}day {bar['begin']:.2f} to {bar['end']:.2f}"
+    what = f"{safe(step(bar['step']))}, " if isinstance(bar["step"], str) and bar["step"] else ""
+    return f"{safe(labels[bar['row']])}<br>{legend}, {batch}{what}day {bar['begin']:.2f} to {bar['end']:.2f}"

@@ -69,7 +69,7 @@ def _replications(kpis: pd.DataFrame) -> int:
 
 def _variance_note(drawn: Sequence[Difference]) -> list[str]:
     cost = next((d for d in drawn if d.kpi == "cost_per_released_dose" and is_number(d.factor)), None)
-    shared = "Both lines meet the same donors, thaws and contaminations (common random numbers)."
+    shared = "All lines meet the same donors, thaws and contaminations (common random numbers)."
     return [f"{shared} Variance-reduction factor for cost: {fixed(cost.factor)}."] if cost else []
 
 

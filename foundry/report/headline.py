@@ -123,7 +123,9 @@ def _pair(cost: Difference, paired: Sequence[Difference], name: str, replication
     low, high = sorted((100 * abs(cost.relative_low), 100 * abs(cost.relative_high)))
     if cost.effect == "none":
         interval = f"[{fixed(100 * cost.relative_low)}, {fixed(100 * cost.relative_high)}] %, {plural(replications, 'replication')}"
-        return Sentence("No difference in cost per dose is shown", f" ({interval}).{_needed(cost, replications)}")
+        second = _second(cost, paired).removeprefix(", but").removeprefix(" and").removeprefix(",")
+        apart = f" {capital(line(name))}{second}." if second else ""
+        return Sentence("No difference in cost per dose is shown", f" ({interval}).{apart}{_needed(cost, replications)}")
     answer = "Yes" if cost.relative < 0 else "No"
     lead = f"{answer}: {line(name)} makes a released dose for {size} {direction}"
     return Sentence(lead, f" (95 % interval {fixed(low, 0)} to {fixed(high, 0)} %){_second(cost, paired)}.")

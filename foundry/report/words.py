@@ -107,7 +107,10 @@ HEADLINE: Final = (
     "capex",
 )
 CARDS: Final = ("cost_per_released_dose", "doses_released_per_year", "batch_failure_rate", "lead_time_d[p50]")
-ACRONYMS: Final = {"qc": "QC", "qa": "QA", "ipsc": "iPSC", "ddpcr": "ddPCR", "nat": "NAT", "bsc": "BSC"}
+ACRONYMS: Final = {
+    **{word: word.upper() for word in ("qc", "qa", "nat", "bsc", "ipc", "pcr", "str", "dp")},
+    **{"ipsc": "iPSC", "ddpcr": "ddPCR", "ph": "pH"},
+}
 QUANTILES: Final = {"p50": "Median", "p90": "P90"}
 
 
@@ -149,6 +152,11 @@ def cause(reason: str) -> str:
     outcome, colon, what = reason.partition(":")
     place = {"rejected": " (release)", "aborted": " (in process)"}.get(outcome) if colon else None
     return pretty(reason.replace(":", ": ")) if place is None else pretty(what.replace(":", ": ")) + place
+
+
+def step(name: str) -> str:
+    """A step's name as words; a repeat or a laboratory step carries its part after a dot: ``feed_flasks.2`` -> ``feed flasks 2``."""
+    return pretty(name.replace(".", " "))
 
 
 def shorten(text: str, limit: int) -> str:

@@ -32,7 +32,8 @@ OVERLAPS = """() => {
       if (width > 1 && height > 1) found.push(`${plot.dataset.plot}: "${first}" on "${second}"`);
     }));
     const own = plot.getBoundingClientRect();
-    boxes.forEach(([text, b]) => (b.left < own.left - 1 || b.right > own.right + 1) && found.push(`${plot.dataset.plot}: "${text}" is cut`));
+    const out = ([, b]) => b.left < own.left - 1 || b.right > own.right + 1;
+    boxes.filter(out).forEach(([text]) => found.push(`${plot.dataset.plot}: "${text}" is cut`));
   }
   return found;
 }"""

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
 GRID = 2 * HOUR
-MON, TUE, WED, THU, FRI, SAT, SUN = range(7)
+MON, TUE, FRI, SAT, SUN = 0, 1, 4, 5, 6
 WEEKDAYS, EVERY_DAY = range(MON, SAT), range(7)
 
 Cells = list[float]                     # pluripotent, progenitor, target, off-target, dead
@@ -34,21 +34,16 @@ class Hours(NamedTuple):
     def first(self, second: int) -> int:
         """The first open second at or after ``second``."""
         day = second // DAY
-        while True:
-            opening = day * DAY + round(self.begin * HOUR)
-            if day % 7 in self.days and second < day * DAY + round(self.end * HOUR):
-                return max(second, opening)
+        while day % 7 not in self.days or second >= day * DAY + round(self.end * HOUR):
             day += 1
+        return max(second, day * DAY + round(self.begin * HOUR))
 
     def worked(self, second: int, hours: float) -> int:
         """When work of so many hours is done that pauses at each closing."""
-        left = whole(hours * HOUR)
-        while True:
-            second = self.first(second)
-            today = second // DAY * DAY + round(self.end * HOUR) - second
-            if left <= today:
-                return second + left
-            left, second = left - today, second + today
+        left, second = whole(hours * HOUR), self.first(second)
+        while second + left > (closing := second // DAY * DAY + round(self.end * HOUR)):
+            left, second = left - (closing - second), self.first(closing)
+        return second + left
 
 
 def whole(seconds: float) -> int:
@@ -175,6 +170,7 @@ class Lot:
     tests: list[tuple[str, int, int]] = field(default_factory=list)     # steps of side tokens that the batch waits for
 
     def now(self, second: int) -> Cells:
+        """The cells at a second; nothing is kept."""
         here = self.environment
         cells = here.course(self.since - self.began, self.cells, second - self.since)
         hours = [max(0, second - max(self.since, begin + round(limit * HOUR))) / HOUR
@@ -197,9 +193,9 @@ class Lot:
         return end
 
     def test(self, name: str, start: int, hours: float) -> int:
-        end = start + whole(hours * HOUR)
-        self.tests.append((name, start, end))
-        return end
+        """Work on a sample. Returns its end."""
+        self.tests.append((name, start, start + whole(hours * HOUR)))
+        return self.tests[-1][2]
 
     def start(self, name: str) -> int:
         """When the last visit of a step began."""
@@ -211,8 +207,8 @@ class Lot:
 
 
 def feed(lot: Lot, second: int) -> None:
-    lot.cells[4] *= 0.1                 # nine of ten dead leave with the medium (A)
-    lot.fed = second
+    """Nine of ten dead leave with the medium (A)."""
+    lot.cells[4], lot.fed = lot.cells[4] * 0.1, second
 
 
 def exchange(environment: Environment) -> Change:
@@ -221,6 +217,10 @@ def exchange(environment: Environment) -> Change:
         lot.enter(environment, second)
 
     return change
+
+
+def begin_lactate(lot: Lot, second: int) -> None:
+    exchange(lactate(lot.cells))(lot, second)
 
 
 def thaw(vials: int, cells_per_vial: float, size: float, environment: Environment) -> Change:
@@ -250,8 +250,8 @@ def recover(share: float, environment: Environment | None = None, *, dead_kept: 
     """``share`` of the viable come out; of the dead ``dead_kept`` (A), and ``dead_made`` of the viable lost stay in as dead (A)."""
 
     def change(lot: Lot, second: int) -> None:
-        viable = sum(lot.cells[:4])
-        lot.cells = [*(v * share for v in lot.cells[:4]), lot.cells[4] * share * dead_kept + viable * (1 - share) * dead_made]
+        dead = lot.cells[4] * share * dead_kept + sum(lot.cells[:4]) * (1 - share) * dead_made
+        lot.cells = [*(v * share for v in lot.cells[:4]), dead]
         if environment is not None:
             lot.enter(environment, second)
 
@@ -267,6 +267,7 @@ FEED, STACKS = (20 + 4 * 2, 20 + 4 * 6, 20 + 20 * 1), 20 + 20 * 5
 
 
 def manual() -> Lot:
+    """Thaw on a Friday; passages, d0 and the harvest fall on weekdays."""
     lot, size = Lot(), 31_800.0
     t = lot.step("thaw", Hours((FRI,), 9, 13).first(0), 45 + 8 * 2, thaw(2, 2e6, 350, planar(350, lag=1.0)))
     t = _fed_until(lot, "feed flasks", 5, FEED[0], t, "look before P1", lot.start("thaw") + 144 * HOUR)
@@ -276,8 +277,8 @@ def manual() -> Lot:
     t = _fed_until(lot, "feed seed stack", 3, FEED[2], t, "look before P3", lot.start("passage P2") + 72 * HOUR, (MON, TUE, FRI, SAT))
     t = lot.step("passage P3", t, 40 + 24 * 5, passage(4.4e4, size, 0.8, planar(size)))
     lot.step("count P3", t)
-    assert lot.rows[-1].viable >= 8.95e8
-    flow = lot.test("ipc_pluripotency.evaluate", lot.test("ipc_pluripotency.run", lot.test("ipc_pluripotency.prepare", t, 1.75), 1), 0.75)
+    assert lot.rows[-1].viable >= 8.95e8, "80 % of the need"
+    flow = _flow(lot, "ipc_pluripotency", t, 1.75, 0.75)
     for k in (1, 2):
         t = lot.step(f"feed stacks.{k}", SESSIONS.first(t + 16 * HOUR), STACKS, feed)
     lot.step("pluripotency gate", max(t, flow))
@@ -285,22 +286,16 @@ def manual() -> Lot:
     assert 1.2e5 <= lot.density <= 3.0e5
     d0 = _stages(lot, t, size, 5e6 / 3)
 
-    def exchanged(name: str, target: int, change: Change = feed) -> int:
-        return lot.step(name, SESSIONS.first(target), STACKS, change)
-
-    exchanged("exchange d5", d0 + 116 * HOUR)       # in line from Saturday 05:00, when the duty begins
-    t = exchanged("exchange d7", d0 + 168 * HOUR)
-    marker = lot.test("ipc_mid_marker.evaluate", lot.test("ipc_mid_marker.run", lot.test("ipc_mid_marker.prepare", t, 2.1), 1), 0.9)
-    lot.step("differentiation gate", max(t, marker))
-    t = exchanged("exchange d10", d0 + 240 * HOUR, lambda lot, second: exchange(lactate(lot.cells))(lot, second))
-    t = exchanged("exchange d12", lot.start("exchange d10") + 44 * HOUR)
-    lot.step("lactate length", t)
-    exchanged("exchange d14", lot.start("exchange d10") + 96 * HOUR, exchange(RECOVERY))
+    lot.step("exchange d5", SESSIONS.first(d0 + 116 * HOUR), STACKS, feed)      # due on Saturday 05:00; the duty begins at 08:00
+    t = lot.step("exchange d7", d0 + 168 * HOUR, STACKS, feed)
+    lot.step("differentiation gate", _flow(lot, "ipc_mid_marker", t, 2.1, 0.9))
+    lot.step("exchange d10", d0 + 240 * HOUR, STACKS, begin_lactate)
+    lot.step("lactate length", lot.step("exchange d12", SESSIONS.first(lot.start("exchange d10") + 44 * HOUR), STACKS, feed))
+    lot.step("exchange d14", lot.start("exchange d10") + 96 * HOUR, STACKS, exchange(RECOVERY))
     _harvest(lot, Hours(WEEKDAYS, 8, 10), (40 + 45 * 5 / 2, 20 + 18 * 5, 20), concentrate=0.85, vials_per_min=3)
     t = lot.step("store", OFFICE.first(lot.rows[-1].end + 12 * HOUR), 90)
     # Both analysts are free: sterility is the first of the samples drawn at the store.
-    incubated = lot.test("sterility_71.incubate", lot.test("sterility_71.inoculate", t, 1.4), 336)
-    _release(lot, lot.test("sterility_71.read", OFFICE.first(incubated), 0.6), qa_h=192, review_h=8 + 4 * 6)
+    _release(lot, _sterility(lot, "sterility_71", t, 1.4, 336, 0.6), qa_h=192, review_h=8 + 4 * 6)
     return lot
 
 
@@ -315,10 +310,8 @@ def _fed_until(lot: Lot, step: str, times: int, minutes: float, t: int, look: st
 
 # ---- line B, one 10 L unit (basis §1.2): a robot at any hour, people 08:00-16:00
 
-ATTENDED = Hours(EVERY_DAY, 8, 16)
-
-
 def automated() -> Lot:
+    """Counts decide when the seed vessels are harvested; the robot is free whenever it is asked for."""
     lot, size = Lot(), 10_000.0
     t = lot.step("thaw", Hours((FRI, SAT, SUN, MON), 8, 14).first(0), 40, thaw(2, 5e7, 150, perfused(150, lag=1.0)))
     t = _counted(lot, "N-2", t, 10, lot.start("thaw") + 96 * HOUR, 3.4e6, 8.0e6)
@@ -327,7 +320,7 @@ def automated() -> Lot:
     t = lot.step("harvest N-1", t, 90, passage(4e5, size, 0.75, stirred(size)))
     lot.step("count d-2", t)
     assert lot.rows[-1].viable >= 2.4e9
-    flow = lot.test("ipc_pluripotency.evaluate", lot.test("ipc_pluripotency.run", lot.test("ipc_pluripotency.prepare", t, 1.75), 1), 0.3)
+    flow = _flow(lot, "ipc_pluripotency", t, 1.75, 0.3)
     t = lot.step("feed d-1", lot.start("harvest N-1") + 24 * HOUR, 20, feed)
     lot.step("pluripotency gate", max(t, flow))
     t = lot.step("density for d0", lot.start("harvest N-1") + 48 * HOUR, 6)
@@ -335,21 +328,18 @@ def automated() -> Lot:
     d0 = _stages(lot, t, size, 5e6, minutes=35)
     lot.step("exchange d5", d0 + 120 * HOUR, 35, feed)
     t = lot.step("exchange d7", d0 + 168 * HOUR, 35, feed)
-    prepared = lot.test("ipc_mid_marker.prepare", OFFICE.first(t), 2.1)         # a Saturday: the laboratory opens on Monday
-    lot.step("differentiation gate", lot.test("ipc_mid_marker.evaluate", lot.test("ipc_mid_marker.run", prepared, 1), 0.36))
-    lot.step("exchange d10", d0 + 240 * HOUR, 35, lambda lot, second: exchange(lactate(lot.cells))(lot, second))
+    lot.step("differentiation gate", _flow(lot, "ipc_mid_marker", OFFICE.first(t), 2.1, 0.36))      # the laboratory opens on Monday
+    lot.step("exchange d10", d0 + 240 * HOUR, 35, begin_lactate)
     d12 = lot.step("exchange d12", lot.start("exchange d10") + 48 * HOUR, 35, feed)
     lot.step("lactate length", d12)
     lot.step("exchange d14", lot.start("exchange d10") + 96 * HOUR, 35, exchange(RECOVERY))
-    _harvest(lot, Hours(EVERY_DAY, 8, 10), (180, 120, 37 - 111 / 15), concentrate=0.90, vials_per_min=15)
-    t = lot.step("store", ATTENDED.first(lot.rows[-1].end + 12 * HOUR), 60)
+    _harvest(lot, Hours(EVERY_DAY, 8, 10), (180, 120, 30), concentrate=0.90, vials_per_min=15)
+    t = lot.step("store", Hours(EVERY_DAY, 8, 16).first(lot.rows[-1].end + 12 * HOUR), 60)
     # One analyst, Monday from 08:00: reads the sterility of d12, collects the plates of the harvest and prepares its mycoplasma test with
     # the laboratory's robot, which the sterility test of the filled vials waits for.
-    incubated = lot.test("ipc_sterility.incubate", lot.test("ipc_sterility.inoculate", d12, 0.35), 72)
-    collected = lot.test("ipc_em.collect", lot.test("ipc_sterility.read", OFFICE.first(incubated), 0.06), 0.12)
+    collected = lot.test("ipc_em.collect", _sterility(lot, "ipc_sterility", d12, 0.35, 72, 0.06), 0.12)
     prepared = lot.test("myco_nat.prepare", collected, 1.75)
-    incubated = lot.test("sterility_71.incubate", lot.test("sterility_71.inoculate", max(t, prepared), 1.4), 336)
-    _release(lot, lot.test("sterility_71.read", OFFICE.first(incubated), 0.24), qa_h=24, review_h=1 + 6)
+    _release(lot, _sterility(lot, "sterility_71", max(t, prepared), 1.4, 336, 0.24), qa_h=24, review_h=1 + 6)
     return lot
 
 
@@ -358,16 +348,14 @@ def _counted(lot: Lot, stage: str, t: int, bag_minutes: float, target: int, enou
     day = round(23.6 * HOUR)
     for k in range(1, 5):
         t = lot.step(f"bag {stage}.{k}", t + day, bag_minutes, feed)
+    counted = max(t, target)
     while True:
-        counted = max(t, target)
-        t = lot.step(f"count {stage}", counted, 6)
-        if enough <= round(lot.density, -4) <= most:
-            return t
-        t = lot.step(f"count {stage} at night", counted + 12 * HOUR, 6)
-        if enough <= round(lot.density, -4) <= most:
-            return t
+        for count, hours in ((f"count {stage}", 0), (f"count {stage} at night", 12)):
+            t = lot.step(count, counted + hours * HOUR, 6)
+            if enough <= round(lot.density, -4) <= most:
+                return t
         t = lot.step(f"bag {stage} again", counted + day, bag_minutes, feed)
-        target = counted + 24 * HOUR
+        counted = max(t, counted + 24 * HOUR)
 
 
 # ---- both lines
@@ -392,6 +380,15 @@ def _harvest(lot: Lot, mornings: Hours, minutes: tuple[float, float, float], *, 
     t = lot.step("fill", t, lot.vials / vials_per_min, recover(0.95))
     lot.enter(NOTHING, t)               # frozen from the start of the freeze
     lot.step("freeze", t, 150)
+
+
+def _flow(lot: Lot, assay: str, t: int, prepare_h: float, evaluate_h: float) -> int:
+    return lot.test(f"{assay}.evaluate", lot.test(f"{assay}.run", lot.test(f"{assay}.prepare", t, prepare_h), 1), evaluate_h)
+
+
+def _sterility(lot: Lot, assay: str, t: int, inoculate_h: float, incubate_h: float, read_h: float) -> int:
+    incubated = lot.test(f"{assay}.incubate", lot.test(f"{assay}.inoculate", t, inoculate_h), incubate_h)
+    return lot.test(f"{assay}.read", OFFICE.first(incubated), read_h)
 
 
 def _release(lot: Lot, results: int, *, qa_h: float, review_h: float) -> None:

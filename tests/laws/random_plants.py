@@ -72,7 +72,7 @@ class _Maker:
         plan: Plan = {
             "name": f"random {self.seed}", "horizon_d": dice.pick(14, 21, 28, 35), "start": self._start(), "recipe": recipe,
             "plant": {"name": "random", "pools": {**self.people, **self.equipment}, "roles": self.roles, "calendars": CALENDARS},
-            "lab": lab, "panels": panels, "drain": dice.chance(0.5),
+            "lab": lab, "panels": panels, "drain": dice.chance(0.5), "max_events": 50_000,
         }
         if dice.chance(0.1):
             plan["warm_up_d"] = dice.pick(3, 7)

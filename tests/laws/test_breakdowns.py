@@ -312,7 +312,7 @@ def test_B3_after_culture_it_does_not_join_while_the_hold_is_down():
 
 
 def test_B3_nothing_starts_in_a_unit_that_is_down():
-    """Robot 0 is down from 2:00 on; batch 1, at 2:30, takes robot 1."""
+    """Both robots are down from 2:00 to 3:00; batch 1, which comes at 2:30, waits."""
     done = play("""
         horizon_d: 0.2
         start: {every_d: 0.1041666667, at_most: 2}

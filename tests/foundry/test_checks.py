@@ -1,0 +1,193 @@
+"""Cross-references of scenarios made in Python: what is safe, what is refused, and why."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from foundry.checks import check
+from foundry.checks.holds import check_holds
+from foundry.scenario import Scenario
+
+BENCH = """
+name: bench
+horizon_d: 100
+start: {every_d: 7}
+plant:
+  name: bench
+  pools:
+    operator: {kind: people, count: 2, calendar: day}
+    robot: {kind: equipment, count: 1}
+    reactor: {kind: equipment, count: 4}
+    tank: {kind: equipment, count: 4}
+  calendars: {day: {hours: ["08:00-16:00"]}}
+recipe: {name: r, unit_procedures: [{name: line, steps: []}]}
+lab:
+  name: lab
+  assays:
+    count: {attribute: viable_cells, decimals: 0}
+    sterility: {attribute: contaminant_cfu_per_ml, kind: detect, lod: 1, steps: [{name: read, needs: {robot: 1}, duration_h: 1}]}
+"""
+
+
+def bench(changes: str = "", **more: Any) -> Scenario:
+    """The bench with changes: ``steps``, ``procedures``, ``pools``, or any key of a scenario, in YAML."""
+    yaml = YAML(typ="safe")
+    scenario, given = yaml.load(BENCH), (yaml.load(changes) or {}) | more
+    if "steps" in given:
+        scenario["recipe"]["unit_procedures"] = [{"name": "line", "steps": given.pop("steps")}]
+    if "procedures" in given:
+        scenario["recipe"]["unit_procedures"] = given.pop("procedures")
+    scenario["plant"]["pools"] |= given.pop("pools", {})
+    scenario["recipe"] |= {key: given.pop(key) for key in ("branches", "hazards", "effects") if key in given}
+    return Scenario.model_validate(scenario | given)
+
+
+def said(changes: str) -> list[str]:
+    return [problem.message for problem in check(bench(changes))]
+
+
+def cycles(changes: str) -> list[str]:
+    """Messages of hold cycles of a scenario that is otherwise in order."""
+    scenario = bench(changes)
+    assert check(scenario) == []
+    return [problem.message for problem in check_holds(scenario)]
+
+
+# ---- hold cycles (N4)
+
+TWO_VESSELS = """
+procedures:
+  - {name: a, hold: {v: {pool: reactor, until: move}}, steps: [{name: seed}]}
+  - {name: b, hold: {v: reactor}, steps: [{name: move}, {name: grow}]}
+"""
+OPPOSITE = """
+procedures:
+  - {name: a, hold: {v: {pool: reactor, until: over}}, steps: [{name: seed}]}
+  - {name: b, hold: {v: {pool: tank, until: back}}, steps: [{name: over}]}
+  - {name: c, hold: {v: reactor}, steps: [{name: back}]}
+"""
+
+
+def test_n4_a_pool_held_and_asked_for_is_a_cycle() -> None:
+    assert cycles(TWO_VESSELS) == [
+        "hold cycle reactor → reactor: here a batch keeps 1 `reactor` and asks for 1 `reactor`, so batches may wait for each "
+        "other for ever; `reactor` has 4; set start.wip_cap to at most 3"]
+
+
+@pytest.mark.parametrize(("start", "safe"), [
+    ("{every_d: 7, wip_cap: 3}", True), ("{every_d: 7, wip_cap: 4}", False), ("{every_d: 7, at_most: 3}", True),
+    ("{every_d: 7, wip_cap: 3, until: seed}", False), ("{every_d: 7, wip_cap: 3, until: move}", True),
+])
+def test_n4_a_cap_makes_a_cycle_safe(start: str, safe: bool) -> None:
+    """With 4 reactors three batches may hold one each and the fourth is free; a cap that no longer counts the holder does not help."""
+    assert (cycles(f"{TWO_VESSELS}\nstart: {start}") == []) is safe
+
+
+def test_n4_two_pools_in_opposite_orders() -> None:
+    assert cycles(OPPOSITE)[0].startswith("hold cycle reactor → tank → reactor: here a batch keeps 1 `reactor` and asks for 1 `tank`")
+    assert cycles(OPPOSITE.replace("pool: tank, until: back", "pool: tank")) == []
+
+
+def test_n4_a_pool_against_its_cleaning_crew() -> None:
+    """A batch that keeps the crew and asks for a unit that the crew must clean first."""
+    plant = """
+    pools: {reactor: {kind: equipment, count: 4, cleaning: {duration_h: 1, needs: {robot: 1}}}}
+    procedures:
+      - {name: a, hold: {arm: robot}, steps: [{name: load, needs: {reactor: 1}}]}
+    """
+    held_before = plant.replace("steps: [{name: load,", "steps: [{name: fetch}, {name: load,")
+
+    assert cycles(plant) == []                           # taken together: the crew is not kept while the reactor is waited for
+    assert cycles(held_before)[0].startswith("hold cycle robot → robot: here a batch keeps 1 `robot` and asks for 1 `robot`")
+
+
+def test_n4_a_join_against_a_queue() -> None:
+    """A batch that keeps what the branch it waits for needs."""
+    line = """
+    procedures:
+      - {name: a, hold: {arm: robot}, steps: [{name: draw, samples: {sterility: 1}}, {name: wait, join: [sterility]}]}
+    """
+
+    assert cycles(line)[0].startswith("hold cycle robot → robot")
+    assert cycles(line.replace("{arm: robot}", "{arm: tank}")) == []
+
+
+def test_n4_a_step_done_again_in_its_procedure_asks_for_no_second_unit() -> None:
+    assert cycles("procedures: [{name: a, hold: {v: reactor}, steps: [{name: feed}, {name: look, look: count, pass_if: {at_least: 1}, "
+                  "on_fail: feed, max_attempts: 9}]}]") == []
+
+
+# ---- what is refused
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ("steps: [{name: a, needs: {robot: 2}}]", "asks for 2 units at once, but no pool of `robot` has more than 1"),
+    ("steps: [{name: a, needs: {robt: 1}}]", "there is no pool or role `robt`; did you mean `robot`?"),
+    ("steps: [{name: next}]", "`next` is a word of the rules (next, stop, give_up, abort, end); use another name"),
+    ("steps: [{name: a}, {name: a}]", "there are two steps `a`, the other in the main line"),
+    ("steps: [{name: a, repeat: 2}, {name: a.2}]", "there are two steps `a.2`, the other in the main line"),
+    ("steps: [{name: a, next: b}]", "there is no step `b`; known: end, a"),
+    ("steps: [{name: a, fork: [b]}]\nbranches: {b: {steps: [{name: c, next: a}]}}",
+     "step `a` belongs to the main line; a step of branch `b` is needed"),
+    ("steps: [{name: a, duration_h: 9, needs: {operator: 1}}]",
+     "planned time 9 h, but `operator` is open for 8 h at most; shorten it, or say shift: pause or overtime"),
+    ("steps: [{name: a, duration_h: {normal: {mean: 2, sd: 1}}}]", "a normal time may come out negative; add low: 0"),
+    ("steps: [{name: a, duration_h: {mixture: [{weight: 1, of: {uniform: {low: -1, high: 2}}}]}}]",
+     "a time may come out as -1; allowed: 0 or more"),
+    ("steps: [{name: a, duration_h: {normal: {mean: 2, sd: 0.01, low: 9}}}]", "normal has no probability between 9.0 and inf"),
+    ("steps: [{name: a, window: {after: a.over}}]", "`a.over` is not accepted; write STEP.start or STEP.end"),
+    ("steps: [{name: a, window: {every_h: 4}}]", "has no effect: no step leads back here, so there is no second visit"),
+    ("steps: [{name: a, join: [sterility]}, {name: b, samples: {sterility: 1}}]", "no step before this one forks or samples `sterility`"),
+    ("steps: [{name: a, look: count, bands: [{at_least: 10, go: next}, {at_most: 8, go: stop}]}]",
+     "a reading of more than 8 and less than 10 is in no band; end with a band without bounds, for example {go: stop}"),
+    ("steps: [{name: a, look: count, pass_if: {at_least: 0.5}}]", "0.5 has more digits than assay `count` reports (decimals: 0)"),
+    ("steps: [{name: a, look: count, pass_if: {at_least: 5, at_most: 4}}]", "at_most 4 is below at_least 5: no reading passes"),
+    ("steps: [{name: a, on_down: {wait: 0.5, abort: 0.4}}]", "the chances add up to 0.9; they must add up to 1"),
+    ("steps: [{name: a, materials: {m: {per: members, each: 1}}}]", "`members` belongs to gather, which is not built yet"),
+    ("procedures: [{name: a, hold: {v: {pool: reactor, on_down: redo}}, steps: [{name: s}]}]",
+     "redo is for the units of a step; allowed for a hold: wait, lose, abort"),
+    ("procedures: [{name: a, hold: {v: {pool: reactor, count: 2, on_down: {wait: 0.9, lose: 0.1}}}, steps: [{name: s}]}]",
+     "`lose` with more than one unit (2) is not built yet; allowed: wait, redo, abort"),
+    ("procedures: [{name: a, steps: [{name: s}]}, {name: b, hold: {v: {pool: tank, until: s}}, steps: [{name: t}]}]",
+     "step `s` stands before this unit procedure"),
+    ("procedures: [{name: a, hold: {v: tank, w: {pool: tank, count: 4}}, steps: [{name: s}]}]",
+     "the step and the holds of its unit procedure take 5 units of `tank` at once; there are 4"),
+    ("pools: {night: {kind: people, count: 1, calendar: nights}}\nsteps: [{name: a}]", "there is no calendar `nights`; known: day"),
+    ("steps: [{name: a}]\nhazards: {upset: {at_steps: {b: 0.1}}}", "there is no step `b`; known: a"),
+    ("steps: [{name: a}]\nstart: {every_d: 7, at_most: 5}\nhorizon_d: null\nstop_after_batches: 6",
+     "only 5 batches start, so the run never ends after 6 (stop_after_batches)"),
+])
+def test_a_reference_that_does_not_hold_is_named(changes: str, message: str) -> None:
+    assert message in said(changes)
+
+
+@pytest.mark.parametrize("changes", [
+    "steps: [{name: a, next: end}, {name: b}]",
+    "steps: [{name: a, repeat: 3, window: {every_h: 24}}, {name: b, window: {after: [a.3.end, a.start]}}]",
+    "steps: [{name: a, look: count, pass_if: {at_least: 5}, on_fail: next}]",
+    "steps: [{name: a, samples: {sterility: 1}}, {name: b, of: sterility, join: [sterility], pass_if: {at_most: 0}}]",
+    "steps: [{name: a, duration_h: 9, needs: {operator: {count: 1, for_h: 2}}}]",
+    "steps: [{name: a, duration_h: 9, shift: overtime, needs: {operator: 1}}]",
+    "steps: [{name: a, fork: [b]}, {name: c, next: a, window: {latest_h: 4, late: {go: d}}}, {name: d}]\n"
+    "branches: {b: {until: d, steps: [{name: e, window: {after: a.start}}]}}",
+    "pools: {crew: {kind: people, shifts: {early: {count: 1, calendar: day}, late: {count: 3}}}}\n"
+    "steps: [{name: a, needs: {crew: 3, crew.early: 1}}]",
+])
+def test_what_is_in_order_is_let_through(changes: str) -> None:
+    scenario = bench(changes)
+
+    assert [*check(scenario), *check_holds(scenario)] == []
+
+
+def test_an_end_may_be_reached_by_a_gate_a_limit_a_window_or_a_decision() -> None:
+    """A loop needs one way out; a breakdown is none."""
+    loop = "{name: a}, {name: b, next: a%s}"
+    gate = "look: count, pass_if: {at_least: 1}, on_fail: stop"
+
+    assert said(f"steps: [{loop % ''}]") == ["a loop with no way out: `a`, `b` only lead to each other"]
+    assert said(f"steps: [{loop % ', on_down: abort'}]") == ["a loop with no way out: `a`, `b` only lead to each other"]
+    for way in (gate, "window: {latest_h: 90, late: give_up}", "look: count, pass_if: {at_least: 1}, on_fail: a, max_attempts: 3"):
+        assert said(f"steps: [{loop % (', ' + way)}]") == []

@@ -1,0 +1,107 @@
+"""A1: plans of starts and the work-in-progress cap."""
+
+import math
+
+import pytest
+
+from foundry.streams import address, u01
+from tests.laws.plants import log, outcomes, play, worked
+
+
+def test_A1_every_d_starts_at_zero_and_then_at_equal_gaps():
+    """Every 0.75 d: 0, 18, 36 h; `at_most: 3` plans no fourth."""
+    done = play("{horizon_d: 4, start: {every_d: 0.75, at_most: 3}, pools: {}, steps: [{name: grow, duration_h: 1}]}")
+
+    assert worked(done) == ["0:00 1:00 0 grow", "18:00 19:00 1 grow", "36:00 37:00 2 grow"]
+
+
+def test_A1_each_gap_is_rounded():
+    """A third of a minute and a bit, 20.4 s, is a gap of 20 s: the sixth start is at 100 s, not at 102 s."""
+    done = play("{start: {every_d: 0.00023611111, at_most: 6}, pools: {}, steps: [{name: grow}]}")
+
+    assert outcomes(done)[-1] == "0:01:40 5 finished"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_A1_poisson_starts_after_one_gap(seed):
+    """The gap before batch k is drawn at the address of batch k and rounded; 1,000 a year."""
+    done = play("{start: {poisson_per_year: 1000, at_most: 4}, pools: {}, steps: [{name: grow}]}", seed=seed)
+
+    starts, now = [], 0
+    for batch in range(4):
+        now += math.floor(-31_557.6 * math.log(1 - u01(seed, address("", "gap"), 0, batch, 0, 1)) + 0.5)
+        starts.append(now)
+    assert [int(row["time_s"]) for row in done.run.events if row["kind"] == 6] == [s for s in starts if s < 2 * 86_400]
+
+
+def test_A1_a_planned_start_waits_for_the_cap():
+    """Planned at 0, 6 and 12 h, cap 1, 10 h of work: they start at 0, 10 and 20 h, first come first served."""
+    done = play("{start: {every_d: 0.25, wip_cap: 1, at_most: 3}, pools: {}, steps: [{name: grow, duration_h: 10}]}")
+
+    assert worked(done) == ["0:00 10:00 0 grow", "10:00 20:00 1 grow", "20:00 30:00 2 grow"]
+    assert [line for line in log(done, "QUEUED") if "cap" in line] == ["6:00 10:00 QUEUED 1 cap", "12:00 20:00 QUEUED 2 cap"]
+
+
+def test_A1_a_cap_alone_starts_a_batch_when_one_leaves():
+    """Two at once, and the next in the instant in which one leaves."""
+    done = play("{start: {wip_cap: 2}, horizon_d: 0.5, pools: {}, steps: [{name: grow, duration_h: 5}]}")
+
+    assert worked(done) == ["0:00 5:00 0 grow", "0:00 5:00 1 grow", "5:00 10:00 2 grow", "5:00 10:00 3 grow",
+                            "10:00 12:00… 4 grow", "10:00 12:00… 5 grow"]
+
+
+def test_A1_the_cap_counts_until_the_last_production_hold_is_freed():
+    """The reactor is freed at 4:00, testing takes 20 h more: the next batch starts at 4:00."""
+    done = play("""
+        horizon_d: 0.3
+        start: {wip_cap: 1}
+        pools: {reactor: {kind: equipment, count: 5}}
+        unit_procedures:
+        - {name: expand, hold: {vessel: reactor}, steps: [{name: grow, duration_h: 4}]}
+        - {name: release, steps: [{name: test, duration_h: 20}]}
+        """)
+
+    assert worked(done) == ["0:00 4:00 0 grow", "4:00 7:12… 0 test", "4:00 7:12… 1 grow"]
+
+
+def test_A1_until_names_another_step_for_the_cap():
+    """The cap counts a batch until `fill` ends at 5:00."""
+    done = play("""
+        horizon_d: 0.25
+        start: {wip_cap: 1, until: fill}
+        pools: {reactor: {kind: equipment, count: 5}}
+        unit_procedures:
+        - {name: expand, hold: {vessel: reactor}, steps: [{name: grow, duration_h: 4}]}
+        - {name: rest, steps: [{name: fill, duration_h: 1}, {name: test, duration_h: 20}]}
+        """)
+
+    assert worked(done)[-1] == "5:00 6:00… 1 grow"
+
+
+def test_A1_an_aborted_batch_leaves_the_cap():
+    """Out of limits at 1:00: the next batch starts in that second."""
+    done = play("""
+        horizon_d: 0.1
+        start: {wip_cap: 1}
+        pools: {reactor: {kind: equipment, count: 2}}
+        assays: {density: {attribute: none}}
+        unit_procedures:
+        - {name: expand, hold: {vessel: reactor}, steps: [{name: grow, duration_h: 1, look: density, pass_if: {at_least: 1}}]}
+        - {name: rest, steps: [{name: fill}]}
+        """)
+
+    assert outcomes(done) == ["1:00 0 aborted:density", "2:00 1 aborted:density"]
+
+
+def test_A1_a_cap_once_left_is_not_left_twice():
+    """Leaving the cap at the end of its hold, and later the plant, a batch makes room for one start only."""
+    done = play("""
+        horizon_d: 0.5
+        start: {every_d: 0.04166666667, wip_cap: 1}
+        pools: {reactor: {kind: equipment, count: 9}}
+        unit_procedures:
+        - {name: expand, hold: {vessel: reactor}, steps: [{name: grow, duration_h: 4}]}
+        - {name: rest, steps: [{name: test, duration_h: 1}]}
+        """)
+
+    assert [line for line in worked(done) if "grow" in line] == ["0:00 4:00 0 grow", "4:00 8:00 1 grow", "8:00 12:00… 2 grow"]
