@@ -92,6 +92,9 @@ class Pool(Strict):
             raise ValueError("mtbf_h and mttr_h go together")
         if self.kind == "people" and self.mtbf_h is not None:
             raise ValueError("people do not break down")
+        names = [plan.name for plan in self.maintenance]
+        if len(set(names)) < len(names) or {"repair", "cleaning"} & set(names) or len(names) > 64:
+            raise ValueError("maintenance plans need names of their own, other than repair and cleaning")
         if self.price_usd is not None and self.life_y is None:
             raise ValueError("price_usd needs life_y")
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -37,10 +38,10 @@ def find_deadlock(engine: Engine) -> Deadlock | None:
     jobs: list[Worker] = [unit.job for units in engine.units for unit in units if unit.job is not None and unit.job.line is not None]
     stuck: list[Worker] = [w for _, w in sorted(engine.tokens.items()) if (w.line is not None or w.ready is not None) and _matters(w)]
     stuck += jobs
+    keepers = Counter(unit for worker in stuck for unit in _units(worker))      # a held unit under repair has two
     left = [pool.count for pool in engine.tables.pools]
-    for worker in stuck:
-        for pool, _ in _units(worker):
-            left[pool] -= 1
+    for pool, _ in keepers:
+        left[pool] -= 1
     names = {id(worker) for worker in stuck}
     going = True
     while going:
@@ -48,8 +49,9 @@ def find_deadlock(engine: Engine) -> Deadlock | None:
         for worker in stuck:
             if id(worker) in names and _could_go_on(engine, worker, left, names):
                 names.discard(id(worker))
-                for pool, _ in _units(worker):
-                    left[pool] += 1
+                for unit in _units(worker):
+                    keepers[unit] -= 1
+                    left[unit[0]] += keepers[unit] == 0
                 going = True
     stuck = [worker for worker in stuck if id(worker) in names]
     if not any(_units(worker) for worker in stuck):
@@ -83,7 +85,7 @@ def _could_go_on(engine: Engine, worker: Worker, left: list[int], stuck: set[int
         asked[serving] += need.count
     for hold in worker.line.holds:
         asked[hold.pool] += hold.count
-    return all(n <= free for n, free in zip(asked, left, strict=True))
+    return all(n == 0 or n <= free for n, free in zip(asked, left, strict=True))
 
 
 def _awaited(engine: Engine, worker: Worker) -> list[Worker]:

@@ -129,7 +129,7 @@ class Floor(Lines):
             holder.process.interrupt(Call(DOWN_CALL, unit, rule))
 
     def _maintenance(self, unit: Unit, plan: int, delay: int) -> None:
-        event = self.due(delay, MAINTENANCE_DUE, unit.pool.index, unit.number)
+        event = self.due(delay, MAINTENANCE_DUE, unit.pool.index, (unit.number << 6) + plan)
         event.callbacks.append(lambda _: self._maintenance_due(unit, plan))
 
     def _maintenance_due(self, unit: Unit, plan: int) -> None:

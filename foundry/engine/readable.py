@@ -19,7 +19,7 @@ import simpy
 from foundry.engine.diagnosis import Deadlock, find_deadlock, overdue
 from foundry.engine.journeys import Journeys
 from foundry.engine.latent import Latent
-from foundry.engine.lines import ABORT_CALL, ARRIVAL, LEAVE_CALL, Call, Happening
+from foundry.engine.lines import ABORT_CALL, ARRIVAL, LEAVE_CALL, Call, Happening, Overrun
 from foundry.engine.tokens import ASIDE, JOINING, STOPPED, WAITING, WORKING, Batch, Leaves, Token, Turned
 from foundry.events import Kind, as_events, records_dtype
 from foundry.streams import fold
@@ -118,6 +118,8 @@ class Engine(Journeys):
         told: set[tuple[int, int]] = set()
         while True:
             yield self.env.timeout(max(1, self.tables.starvation_s // 4))
+            if self.env.peek() == math.inf or self.env.now > self.tables.limit_s:
+                raise Overrun(f"nothing more can end this run: {self.ended} batches have ended, {len(self.tokens)} tokens still wait")
             late = [token for token in overdue(self) if (token.batch, token.number) not in told]
             if not late:
                 continue

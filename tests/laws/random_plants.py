@@ -17,8 +17,10 @@ CALENDARS: dict[str, Plan] = {
     "split": {"days": ["mon", "tue", "wed", "thu", "fri"], "hours": ["07:00-11:00", "12:00-16:00"]},
     "long": {"days": ["mon", "tue", "wed", "thu", "fri", "sat"], "hours": ["06:00-22:00"]},
     "nights": {"hours": ["22:00-06:00"], "closed": ["2026-01-14", "2026-01-20"]},
+    "odd": {"days": ["mon", "wed", "fri"], "hours": ["05:00-23:00"]},
     "weekdays": {"days": ["mon", "tue", "wed", "thu", "fri"], "hours": ["00:00-12:00", "12:00-24:00"]},
 }
+"""Any two that meet in one step are open together for SHORTEST_H some time in the week: "weekdays" and "odd" go with every other."""
 SHORTEST_H = 4                  # shortest opening of any calendar: bench work is planned to fit
 BENCH_H = (0, 0.5, 1, 1, 2, 2, 3, 4)
 CULTURE_H = (0, 6, 12, 24, 24, 36, 48)
@@ -123,7 +125,7 @@ class _Maker:
                 pool["maintenance"] = [{"name": f"service{n}", "every_d": dice.pick(2, 3.5, 7), "stagger_d": dice.pick(0, 0.5, 1),
                                         "first_d": dice.pick(0, 1, 2), **self._job(dice.pick(1, 2, 4))} for n in range(dice.pick(1, 1, 2))]
             if name in self.needed and dice.chance(0.2):
-                pool["calendar"] = dice.pick("long", "weekdays")
+                pool["calendar"] = "weekdays"
             self.equipment[name] = pool
 
     def _repair_time(self) -> Any:
@@ -184,8 +186,9 @@ class _Maker:
         if dice.chance(0.6):
             step["needs"] = {self._role(): {"count": 1, "for_h": dice.pick(0.5, 1, 2)}}
             step["shift"] = dice.pick("fit", "overtime", "pause")
-            if dice.chance(0.3) and len(self.people) > 1:
-                step["needs"] |= {dice.among(self.people): {"count": 1, "for_h": dice.pick(0.25, 0.5, 3)}}
+            always = [name for name, pool in self.people.items() if "count" in pool and "calendar" not in pool]
+            if always and dice.chance(0.4):
+                step["needs"] |= {dice.among(always): {"count": 1, "for_h": dice.pick(0.25, 0.5, 3)}}
         return step | more
 
     def window(self, after: list[str], *, skip_to: str | None = None) -> Plan:
@@ -196,7 +199,7 @@ class _Maker:
         if after and dice.chance(0.6):
             window["after"] = f"{dice.among(after)}.{dice.pick('start', 'end')}"
         if dice.chance(0.4):
-            window["start_on"] = dice.pick("day", "long", "weekdays")
+            window["start_on"] = dice.pick("odd", "weekdays")
         if dice.chance(0.5):
             window["latest_h"] = target + dice.pick(6, 24, 72)
             window["late"] = dice.pick("go_on", "go_on", "give_up", *([{"go": skip_to}] * 2 if skip_to else []))

@@ -1,0 +1,289 @@
+"""Arrays: the tables of a scenario as a few flat arrays, the input of the compiled engine.
+
+Each kind of row is one integer array with named columns; a column that names a row of another kind holds its number. Ranges stand as a
+column and the one after it (`NEEDS`, `NEEDS_END`) and mean rows of the other kind, or places in `lists` where they need not be consecutive.
+Floats stand in one array, a row knows the place of its first.
+
+Lines are numbered here once: one for each step and each set of holds that it still has to take, one for each set of people with which a
+stopped step resumes, and the same for the jobs of units.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from foundry.events import Kind
+from foundry.tables import FIT, BranchRow, JobRow, NeedRow, StepRow, Tables
+from processes.cells import CAUSES, CULTURE
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+WORD = 62                           # bits of a word of the mask of pools
+UNITS_A_WORD = 32                   # bits of a word of free units
+PLANS = 64                          # most maintenance plans of a pool, most holds of a procedure is 6
+MOST_HOLDS = 6
+
+(H_S, DRAIN, STOP_AFTER, FIRST_STEP, LAST_HOLD_STEP, CAP_UNTIL, EVERY, GAP_LAW, GAP_KEY, WIP_CAP, AT_MOST, BIOLOGY, QC_VIALS,
+ VIALS_PER_DOSE, STARVATION_S, MAX_EVENTS, HAZARDS_ON, FIRST_ASSAY, FIRST_PANEL, GATE, STEPS, POOLS, UNITS, LINES, BRANCHES, ASSAYS, PANELS,
+ MASK_WORDS, JOB_KINDS, PLANNED, R_PAUSE, R_JOIN, R_ASIDE, R_CAP, R_RETRY, R_MINOR, R_MAJOR, R_WINDOW, R_BELOW, R_INVALID, R_RELEASED,
+ R_FINISHED, R_JOINED, R_CANCELLED, R_SUPERSEDED, R_RETEST, HOURLY, THRESHOLDS) = range(48)
+"""Columns of ``numbers``. EVERY: gap of planned starts in seconds; PLANNED 1: starts are planned; HOURLY: place of the hazards per hour in
+``floats``; THRESHOLDS: place of the draw keys in ``lists``; R_…: codes of reasons."""
+
+_REASONS = {R_PAUSE: "pause", R_JOIN: "join", R_ASIDE: "aside", R_CAP: "cap", R_RETRY: "retry", R_MINOR: "deviation:minor",
+            R_MAJOR: "deviation:major", R_WINDOW: "window", R_BELOW: "<LOD", R_INVALID: "invalid", R_RELEASED: "released",
+            R_FINISHED: "finished", R_JOINED: "joined", R_CANCELLED: "cancelled", R_SUPERSEDED: "superseded", R_RETEST: "retest"}
+
+(PRIORITY, NEEDS, NEEDS_END, HOLDS, HOLDS_END, SHIFT, STEP_LINE, RESUME_LAST, DURATION_LAW, DURATION_S, PER, DURATION_KEY, WINDOW, AFTER,
+ AFTER_END, TARGET_S, LATEST_S, START_ON, EVERY_S, LATE, NEXT_STEP, LOOK, OF, BANDS, BANDS_END, MAX_ATTEMPTS, GIVE_UP_TO, FORKS, FORKS_END,
+ JOIN, JOIN_END, CANCELS, CANCELS_END, DECIDE, DECIDE_END, DRIVER, JUMP, RATE, PARAMETERS, PARAMETERS_END, READ_ERROR, READ_FALSE,
+ READ_INVALID, STEP_FLOATS) = range(44)
+"""Columns of ``steps``. STEP_LINE: first of its lines, one for each set of holds to take; RESUME_LAST: line in which it resumes without
+people; floats: base, per, hazards by cause, chances of `on_down`."""
+BASE_S, PER_S, STEP_HAZARDS, STEP_ON_DOWN = 0, 1, 2, 2 + len(CAUSES)
+
+NEED_POOLS, NEED_POOLS_END, NEED_COUNT, FOR_S, PEOPLE, RESUME_LINE = range(6)       # RESUME_LINE: when stopped with this need and later ones
+HOLD_POOL, HOLD_COUNT, HOLD_FLOATS, KEEP = range(4)                                 # KEEP + next step: 1 kept
+LINE_NEEDS, LINE_NEEDS_END, LINE_HOLDS, LINE_HOLDS_END, PLANNED_S, LINE_START_ON, RESERVE, MASK = range(8)   # MASK: first of its words
+BAND_GO, BAND_DEVIATION, BAND_REASON, BAND_FLOATS = range(4)
+BRANCH_INDEX, FORK_KEY, BRANCH_FIRST, STOP_BATCH, BRANCH_ASSAY, RETESTS, ON_INVALID, BRANCH_REASON, BRANCH_FLOATS = range(9)
+SAMPLE_CELLS, SAMPLE_LOW, SAMPLE_HIGH = range(3)
+PARAMETER_LAW, PARAMETER_KEY, PARAMETER_READING = range(3)
+EFFECT_FIELD, EFFECT_LAW, EFFECT_KEY = range(3)
+(POOL_COUNT, POOL_CALENDAR, POOL_UNITS, FAILS, TTF_LAW, TTF_KEY, RULE_KEY, WORKING_CLOCK, REPAIR, CLEANING, PLAN_JOBS, PLAN_JOBS_END,
+ FREE_WORDS, FREE_WORDS_END, BREAKDOWN) = range(15)
+JOB_KIND, JOB_LAW, JOB_KEY, JOB_NEEDS, JOB_NEEDS_END, JOB_SHIFT, JOB_PRIORITY, JOB_EVERY_S, JOB_FIRST_S, STAGGER_S, JOB_LINE, JOB_RESUME_LAST, \
+    JOB_ORDER = range(13)           # JOB_ORDER: place among the jobs of its pool
+CALENDAR_OPENINGS, CALENDAR_OPENINGS_END, CALENDAR_POOLS, CALENDAR_POOLS_END = range(4)
+ATTRIBUTE, ASSAY_KIND, DECIMALS, FAILS_LOW, ASSAY_FLOATS = range(5)
+BIAS, CV, SD, LOD, FALSE_POSITIVE, INVALID_RATE = range(6)
+LIMIT_ASSAY, LIMIT_BRANCH, LIMIT_REASON, LIMIT_FLOATS = range(4)
+ABORTED, REJECTED, ENDED_BY = range(3)      # of ``reasons``: codes of aborted:X and rejected:X for X, and X for aborted:X; -1 none
+
+
+class Arrays(NamedTuple):
+    """A scenario without names. All integers but the floats, laws and grid."""
+
+    numbers: Ints
+    steps: Ints
+    needs: Ints
+    holds: Ints
+    lines: Ints
+    bands: Ints
+    branches: Ints
+    parameters: Ints
+    effects: Ints
+    pools: Ints
+    jobs: Ints
+    calendars: Ints
+    openings: Ints                  # (opening, closing), calendar after calendar
+    assays: Ints
+    limits: Ints                    # panel after panel
+    panels: Ints                    # (first limit, its end)
+    reasons: Ints
+    lists: Ints
+    floats: Floats
+    laws: Floats
+    grid: Floats
+
+
+def unsupported(tables: Tables) -> str | None:
+    """Why the compiled engine cannot run these tables; None when it can.
+
+    All are limits of size or of names, not of rules.
+    """
+    for pool in tables.pools:
+        names = [row.name for row in _pool_jobs(tables, pool.index)]
+        if len(set(names)) < len(names):
+            return f"two jobs of pool {pool.name} have one name"
+        if len(pool.maintenance) > PLANS - 2:
+            return f"pool {pool.name} has more than {PLANS - 2} maintenance plans"
+        if pool.count > 1 << 16:
+            return f"pool {pool.name} has more than {1 << 16:,} units"
+    if len(tables.pools) > 1 << 10:
+        return "there are more than 1,024 pools"
+    if any(len(step.holds) > MOST_HOLDS for step in tables.steps):
+        return f"a unit procedure has more than {MOST_HOLDS} holds"
+    if any(len(step.parameters) > CULTURE for step in tables.steps):
+        return f"a step has more than {CULTURE} parameters"
+    return None
+
+
+def arrays_of(tables: Tables) -> Arrays:
+    """Arrays of a scenario's tables; picklable, read by any number of threads. Raises ValueError for what `unsupported` names."""
+    reason = unsupported(tables)
+    if reason is not None:
+        raise ValueError(f"the compiled engine cannot run {tables.name}: {reason}")
+    return _Numbering(tables).arrays()
+
+
+def _pool_jobs(tables: Tables, pool: int) -> list[JobRow]:
+    """Jobs of a pool's units: repair, cleaning, maintenance plans."""
+    row = tables.pools[pool]
+    return [job for job in (row.repair, row.cleaning, *row.maintenance) if job is not None]
+
+
+def _table(rows: list[list[int]], width: int) -> Ints:
+    return np.array(rows, dtype=np.int64).reshape(-1, width)
+
+
+class _Numbering:
+    """Holds the rows while they are numbered."""
+
+    def __init__(self, tables: Tables) -> None:
+        self.tables = tables
+        self.lists: list[int] = []
+        self.floats: list[float] = []
+        self.needs: list[list[int]] = []
+        self.lines: list[list[int]] = []
+        self.bands: list[list[int]] = []
+        self.branches: list[list[int]] = []
+        self.parameters: list[list[int]] = []
+        self.jobs: list[list[int]] = []
+        self.words = max(1, -(-len(tables.pools) // WORD))
+        self.reason = {name: code for code, name in enumerate(tables.reasons)}
+
+    def arrays(self) -> Arrays:
+        t = self.tables
+        holds = [[h.pool, h.count, self._floats(h.on_down), *map(int, h.keep)] for h in t.holds]
+        steps = [self._step(step) for step in t.steps]
+        pools = self._pools()
+        panels, limits = self._panels()
+        calendars, openings = self._calendars()
+        numbers = self._numbers()
+        effects = [[e.field, e.law, e.key] for e in t.effects]
+        assays = [[a.attribute, a.kind, a.decimals, a.fails_low,
+                   self._floats((a.bias, a.cv, a.sd, a.lod, a.false_positive, a.invalid_rate))] for a in t.assays]
+        return Arrays(
+            numbers, _table(steps, STEP_FLOATS + 1), _table(self.needs, RESUME_LINE + 1), _table(holds, KEEP + len(t.steps)),
+            _table(self.lines, MASK + 1), _table(self.bands, BAND_FLOATS + 1), _table(self.branches, BRANCH_FLOATS + 1),
+            _table(self.parameters, 3), _table(effects, 3), _table(pools, BREAKDOWN + 1), _table(self.jobs, JOB_ORDER + 1),
+            _table(calendars, CALENDAR_POOLS_END + 1), _table(openings, 2), _table(assays, ASSAY_FLOATS + 1),
+            _table(limits, LIMIT_FLOATS + 1), _table(panels, 2), self._reasons(), np.array(self.lists, dtype=np.int64),
+            np.array(self.floats, dtype=np.float64), np.ascontiguousarray(t.laws), np.ascontiguousarray(t.grid))
+
+    def _list(self, items: Any) -> list[int]:
+        """Put integers into ``lists``; where they begin and end."""
+        first = len(self.lists)
+        self.lists.extend(items)
+        return [first, len(self.lists)]
+
+    def _floats(self, items: Any) -> int:
+        first = len(self.floats)
+        self.floats.extend(items)
+        return first
+
+    def _rows(self, into: list[list[int]], rows: list[list[int]]) -> list[int]:
+        first = len(into)
+        into.extend(rows)
+        return [first, len(into)]
+
+    # ---- needs and lines
+    def _need_rows(self, needs: tuple[NeedRow, ...]) -> list[int]:
+        return self._rows(self.needs, [[*self._list(n.pools), n.count, n.for_s, int(n.people), -1] for n in needs])
+
+    def _line(self, needs: list[int], holds: list[int], planned_s: int, start_on: int, reserve: int) -> int:
+        """A new line. Its mask names the pools without which nothing in it can start."""
+        words = [0] * self.words
+        pools = [self.lists[self.needs[n][NEED_POOLS]] for n in needs if self.needs[n][NEED_POOLS_END] == self.needs[n][NEED_POOLS] + 1]
+        for pool in [*pools, *(self.tables.holds[h].pool for h in holds)]:
+            words[pool // WORD] |= 1 << pool % WORD
+        self.lines.append([*self._list(needs), *self._list(holds), planned_s, start_on, reserve, self._list(words)[0]])
+        return len(self.lines) - 1
+
+    def _resume_lines(self, first: int, last: int, reserve: int, *, people_only: bool) -> int:
+        """Lines in which stopped work resumes, one for each number of needs asked for again (B1). Returns that without any."""
+        made: dict[int, int] = {}
+        for k in range(last, first - 1, -1):
+            asked = [n for n in range(k, last) if self.needs[n][PEOPLE] or not people_only]
+            if len(asked) not in made:
+                made[len(asked)] = self._line(asked, [], -1, -1, reserve)
+            if k < last:
+                self.needs[k][RESUME_LINE] = made[len(asked)]
+        return made[0]
+
+    # ---- rows
+    def _step(self, s: StepRow) -> list[int]:
+        needs = self._need_rows(s.needs)
+        holds = [s.holds[0], s.holds[-1] + 1] if s.holds else [0, 0]
+        planned = s.planned_s if s.shift == FIT else -1
+        line = len(self.lines)
+        for wanted in range(1 << len(s.holds)):
+            self._line(list(range(*needs)), [h for k, h in enumerate(s.holds) if wanted >> k & 1], planned, s.start_on, s.reserve)
+        resume = self._resume_lines(*needs, s.reserve, people_only=True)
+        bands = self._rows(self.bands, [[b.go, b.deviation, b.reason, self._floats((b.low, b.high))] for b in s.bands])
+        forks = self._rows(self.branches, [self._branch(b) for b in s.forks])
+        parameters = self._rows(self.parameters, [list(p) for p in s.parameters])
+        after = [code for step, at_end in s.after for code in (step, int(at_end))]
+        return [s.priority, *needs, *holds, s.shift, line, resume, s.duration_law, s.duration_s, s.per, s.duration_key, int(s.window),
+                *self._list(after), s.target_s, s.latest_s, s.start_on, s.every_s, s.late, s.next, s.look, s.of, *bands, s.max_attempts,
+                s.give_up, *forks, *self._list(s.join), *self._list(s.cancels), *self._list(s.decide), s.driver, s.jump, s.rate, *parameters,
+                *s.read_keys, self._floats((s.base_s, s.per_s, *s.hazards, *s.on_down))]
+
+    def _branch(self, b: BranchRow) -> list[int]:
+        return [b.index, b.key, b.first, int(b.stop_batch), b.assay, b.retests, b.on_invalid, b.reason, self._floats((b.cells, b.low, b.high))]
+
+    def _pools(self) -> list[list[int]]:
+        rows, units, words = [], 0, 0
+        for p in self.tables.pools:
+            jobs = {row.name: self._job(row, order) for order, row in enumerate(_pool_jobs(self.tables, p.index))}
+            plans = len(self.jobs) - len(p.maintenance)
+            end = words + max(1, -(-p.count // UNITS_A_WORD))
+            rows.append([p.count, p.calendar, units, int(p.fails), p.ttf_law, p.ttf_key, p.rule_key, int(p.working_clock),
+                         jobs[p.repair.name] if p.repair else -1, jobs[p.cleaning.name] if p.cleaning else -1, plans, len(self.jobs),
+                         words, end, self.reason[f"breakdown:{p.name}"]])
+            units, words = units + p.count, end
+        return rows
+
+    def _job(self, j: JobRow, order: int) -> int:
+        needs = self._need_rows(j.needs)
+        line = self._line(list(range(*needs)), [], j.planned_s if j.shift == FIT else -1, -1, 0)
+        resume = self._resume_lines(*needs, 0, people_only=False)
+        self.jobs.append([j.kind, j.law, j.key, *needs, j.shift, j.priority, j.every_s, j.first_s, j.stagger_s, line, resume, order])
+        return len(self.jobs) - 1
+
+    def _calendars(self) -> tuple[list[list[int]], list[list[int]]]:
+        rows: list[list[int]] = []
+        openings: list[list[int]] = []
+        for c, (opens, closes) in enumerate(self.tables.calendars):
+            span = self._rows(openings, [list(pair) for pair in zip(opens.tolist(), closes.tolist(), strict=True)])
+            rows.append([*span, *self._list([p.index for p in self.tables.pools if p.calendar == c])])
+        return rows, openings
+
+    def _panels(self) -> tuple[list[list[int]], list[list[int]]]:
+        limits: list[list[int]] = []
+        panels = [self._rows(limits, [[x.assay, x.branch, self.reason[self.tables.assays[x.assay].name], self._floats((x.low, x.high))]
+                                      for x in panel.limits]) for panel in self.tables.panels]
+        return panels, limits
+
+    def _reasons(self) -> Ints:
+        rows = np.full((len(self.reason), 3), -1, dtype=np.int64)
+        for name, code in self.reason.items():
+            rows[code, ABORTED] = aborted = self.reason.get(f"aborted:{name}", -1)
+            rows[code, REJECTED] = self.reason.get(f"rejected:{name}", -1)
+            if aborted >= 0:
+                rows[aborted, ENDED_BY] = code
+        return rows
+
+    def _numbers(self) -> Ints:
+        t = self.tables
+        first_panel = len(t.pools) + len(t.assays)
+        numbers = np.zeros(THRESHOLDS + 1, dtype=np.int64)
+        numbers[: R_PAUSE] = [
+            t.h_s, t.drain, t.stop_after, t.first_step, t.last_hold_step, t.cap_until, int(t.every_s + 0.5), t.gap_law, t.gap_key, t.wip_cap,
+            t.at_most, t.biology, t.qc_vials, t.vials_per_dose, t.starvation_s, t.max_events, t.hazards_on, len(t.pools), first_panel,
+            first_panel + len(t.panels), len(t.steps), len(t.pools), sum(p.count for p in t.pools), len(self.lines), len(t.branches),
+            len(t.assays), len(t.panels), self.words, max((len(_pool_jobs(t, p.index)) for p in t.pools), default=0),
+            t.every_s > 0 or t.gap_law >= 0]
+        for column, name in _REASONS.items():
+            numbers[column] = self.reason[name]
+        numbers[HOURLY] = self._floats(t.hourly_hazards)
+        numbers[THRESHOLDS] = self._list(t.threshold_keys)[0]
+        return numbers
+
+
+__all__ = ["Arrays", "Kind", "arrays_of", "unsupported"]
