@@ -46,9 +46,10 @@ _REASONS = {R_PAUSE: "pause", R_JOIN: "join", R_ASIDE: "aside", R_CAP: "cap", R_
 people; floats: base, per, hazards by cause, chances of `on_down`."""
 BASE_S, PER_S, STEP_HAZARDS, STEP_ON_DOWN = 0, 1, 2, 2 + len(CAUSES)
 
-NEED_POOLS, NEED_POOLS_END, NEED_COUNT, FOR_S, PEOPLE, RESUME_LINE = range(6)       # RESUME_LINE: when stopped with this need and later ones
+NEED_POOLS, NEED_POOLS_END, NEED_COUNT, FOR_S, PEOPLE, RESUME_LINE = range(6)       # RESUME_LINE: if stopped with it and all later ones
 HOLD_POOL, HOLD_COUNT, HOLD_FLOATS, KEEP = range(4)                                 # KEEP + next step: 1 kept
-LINE_NEEDS, LINE_NEEDS_END, LINE_HOLDS, LINE_HOLDS_END, PLANNED_S, LINE_START_ON, RESERVE, MASK = range(8)   # MASK: first of its words
+LINE_NEEDS, LINE_NEEDS_END, LINE_HOLDS, LINE_HOLDS_END, PLANNED_S, LINE_START_ON, RESERVE, RESUMES, MASK = range(9)
+"""Columns of ``lines``. RESUMES 1: stopped work goes on; MASK: place of its words in ``lists``."""
 BAND_GO, BAND_DEVIATION, BAND_REASON, BAND_FLOATS = range(4)
 BRANCH_INDEX, FORK_KEY, BRANCH_FIRST, STOP_BATCH, BRANCH_ASSAY, RETESTS, ON_INVALID, BRANCH_REASON, BRANCH_FLOATS = range(9)
 SAMPLE_CELLS, SAMPLE_LOW, SAMPLE_HIGH = range(3)
@@ -56,8 +57,8 @@ PARAMETER_LAW, PARAMETER_KEY, PARAMETER_READING = range(3)
 EFFECT_FIELD, EFFECT_LAW, EFFECT_KEY = range(3)
 (POOL_COUNT, POOL_CALENDAR, POOL_UNITS, FAILS, TTF_LAW, TTF_KEY, RULE_KEY, WORKING_CLOCK, REPAIR, CLEANING, PLAN_JOBS, PLAN_JOBS_END,
  FREE_WORDS, FREE_WORDS_END, BREAKDOWN) = range(15)
-JOB_KIND, JOB_LAW, JOB_KEY, JOB_NEEDS, JOB_NEEDS_END, JOB_SHIFT, JOB_PRIORITY, JOB_EVERY_S, JOB_FIRST_S, STAGGER_S, JOB_LINE, JOB_RESUME_LAST, \
-    JOB_ORDER = range(13)           # JOB_ORDER: place among the jobs of its pool
+(JOB_KIND, JOB_LAW, JOB_KEY, JOB_NEEDS, JOB_NEEDS_END, JOB_SHIFT, JOB_PRIORITY, JOB_EVERY_S, JOB_FIRST_S, STAGGER_S, JOB_LINE,
+ JOB_RESUME_LAST, JOB_ORDER) = range(13)        # JOB_ORDER: place among the jobs of its pool
 CALENDAR_OPENINGS, CALENDAR_OPENINGS_END, CALENDAR_POOLS, CALENDAR_POOLS_END = range(4)
 ATTRIBUTE, ASSAY_KIND, DECIMALS, FAILS_LOW, ASSAY_FLOATS = range(5)
 BIAS, CV, SD, LOD, FALSE_POSITIVE, INVALID_RATE = range(6)
@@ -186,13 +187,14 @@ class _Numbering:
     def _need_rows(self, needs: tuple[NeedRow, ...]) -> list[int]:
         return self._rows(self.needs, [[*self._list(n.pools), n.count, n.for_s, int(n.people), -1] for n in needs])
 
-    def _line(self, needs: list[int], holds: list[int], planned_s: int, start_on: int, reserve: int) -> int:
+    def _line(self, needs: list[int], holds: list[int], planned_s: int, start_on: int, reserve: int, *, resumes: bool = False) -> int:
         """A new line. Its mask names the pools without which nothing in it can start."""
         words = [0] * self.words
         pools = [self.lists[self.needs[n][NEED_POOLS]] for n in needs if self.needs[n][NEED_POOLS_END] == self.needs[n][NEED_POOLS] + 1]
         for pool in [*pools, *(self.tables.holds[h].pool for h in holds)]:
             words[pool // WORD] |= 1 << pool % WORD
-        self.lines.append([*self._list(needs), *self._list(holds), planned_s, start_on, reserve, self._list(words)[0]])
+        self.lines.append([*self._list(needs), *self._list(holds), planned_s, start_on, reserve, int(resumes),
+                           self._list(words)[0]])
         return len(self.lines) - 1
 
     def _resume_lines(self, first: int, last: int, reserve: int, *, people_only: bool) -> int:
@@ -201,7 +203,7 @@ class _Numbering:
         for k in range(last, first - 1, -1):
             asked = [n for n in range(k, last) if self.needs[n][PEOPLE] or not people_only]
             if len(asked) not in made:
-                made[len(asked)] = self._line(asked, [], -1, -1, reserve)
+                made[len(asked)] = self._line(asked, [], -1, -1, reserve, resumes=True)
             if k < last:
                 self.needs[k][RESUME_LINE] = made[len(asked)]
         return made[0]
@@ -221,11 +223,12 @@ class _Numbering:
         after = [code for step, at_end in s.after for code in (step, int(at_end))]
         return [s.priority, *needs, *holds, s.shift, line, resume, s.duration_law, s.duration_s, s.per, s.duration_key, int(s.window),
                 *self._list(after), s.target_s, s.latest_s, s.start_on, s.every_s, s.late, s.next, s.look, s.of, *bands, s.max_attempts,
-                s.give_up, *forks, *self._list(s.join), *self._list(s.cancels), *self._list(s.decide), s.driver, s.jump, s.rate, *parameters,
-                *s.read_keys, self._floats((s.base_s, s.per_s, *s.hazards, *s.on_down))]
+                s.give_up, *forks, *self._list(s.join), *self._list(s.cancels), *self._list(s.decide), s.driver, s.jump, s.rate,
+                *parameters, *s.read_keys, self._floats((s.base_s, s.per_s, *s.hazards, *s.on_down))]
 
     def _branch(self, b: BranchRow) -> list[int]:
-        return [b.index, b.key, b.first, int(b.stop_batch), b.assay, b.retests, b.on_invalid, b.reason, self._floats((b.cells, b.low, b.high))]
+        return [b.index, b.key, b.first, int(b.stop_batch), b.assay, b.retests, b.on_invalid, b.reason,
+                self._floats((b.cells, b.low, b.high))]
 
     def _pools(self) -> list[list[int]]:
         rows, units, words = [], 0, 0
@@ -274,8 +277,8 @@ class _Numbering:
         first_panel = len(t.pools) + len(t.assays)
         numbers = np.zeros(THRESHOLDS + 1, dtype=np.int64)
         numbers[: R_PAUSE] = [
-            t.h_s, t.drain, t.stop_after, t.first_step, t.last_hold_step, t.cap_until, int(t.every_s + 0.5), t.gap_law, t.gap_key, t.wip_cap,
-            t.at_most, t.biology, t.qc_vials, t.vials_per_dose, t.starvation_s, t.max_events, t.hazards_on, len(t.pools), first_panel,
+            t.h_s, t.drain, t.stop_after, t.first_step, t.last_hold_step, t.cap_until, int(t.every_s + 0.5), t.gap_law, t.gap_key,
+            t.wip_cap, t.at_most, t.biology, t.qc_vials, t.vials_per_dose, t.starvation_s, t.max_events, t.hazards_on, len(t.pools), first_panel,
             first_panel + len(t.panels), len(t.steps), len(t.pools), sum(p.count for p in t.pools), len(self.lines), len(t.branches),
             len(t.assays), len(t.panels), self.words, max((len(_pool_jobs(t, p.index)) for p in t.pools), default=0),
             t.every_s > 0 or t.gap_law >= 0]

@@ -31,6 +31,7 @@ from foundry.report.tokens import DARK, FONT, LIGHT, style, template
 from foundry.report.words import differences, pretty, short_names
 
 FIRST_ROWS: Final = 15
+LEGEND_LINE_PX: Final = 19
 
 
 @dataclass(frozen=True)
@@ -174,12 +175,18 @@ def _documents(sections: Sequence[Section]) -> list[tuple[str, str]]:
 
 
 def _document(view: View) -> dict[str, Any]:
+    small = {"height": view.figure.layout.height + LEGEND_LINE_PX * _legend_entries(view.figure), **view.small}
     return {
         "figure": _bare(view.figure),
-        "small": view.small,
+        "small": small,
         "narrow": _bare(view.narrow) if view.narrow is not None else None,
         "narrowBelow": view.narrow_below,
     }
+
+
+def _legend_entries(figure: Any) -> int:
+    """Entries of the legend; on a phone each takes a line, so the figure grows by as many."""
+    return sum(trace.showlegend is not False and trace.type != "heatmap" for trace in figure.data)
 
 
 def _bare(figure: Any) -> dict[str, Any]:
