@@ -14,7 +14,22 @@ from pathlib import Path as FilePath
 
 from foundry.quantities import Beta, Discrete, Exponential, Lognormal, Normal, Strict, Triangular, Uniform
 from foundry.wording import closest, nearest, similar
-from foundry.yamlio import MAX_BYTES, MAX_NODES, Entry, Mark, Node, Path, Problem, Tree, flatten, listing, mapping, parse, printable
+from foundry.yamlio import (
+    MAX_BYTES,
+    MAX_NODES,
+    Entry,
+    Mark,
+    Node,
+    Path,
+    Problem,
+    Tree,
+    flatten,
+    listing,
+    mapping,
+    one_line,
+    parse,
+    printable,
+)
 
 PARTS = ("product", "recipe", "plant", "lab")       # of a scenario: a path or a mapping; so is each item of `panels`
 MAX_FILES = 100
@@ -33,7 +48,7 @@ def assemble(scenario: FilePath, changes: Sequence[str] = ()) -> Tree:
     root = files.load(files.start, (), ())
     for change in changes:
         root = _Change(change, files.problems).applied(root)
-    root = files.with_parts(root, ()) if changes else root
+    root = files.with_parts(root) if changes else root
     if root.size > MAX_NODES:
         files.problems.append(Problem((), f"too large: more than {MAX_NODES:,} nodes in all files together", root.mark))
         root = Node(None, root.mark, broken=True)
@@ -106,7 +121,7 @@ class _Files:
     """Reads the files of one scenario and puts them together."""
 
     def __init__(self, scenario: FilePath) -> None:
-        self.start = scenario.resolve()
+        self.start = _resolved(scenario.absolute())
         self.root = next((folder for folder in self.start.parents if folder.name == "configs"), self.start.parent)
         self.problems: list[Problem] = []
         self.paths: list[str] = []
@@ -137,14 +152,14 @@ class _Files:
         extends = entries.pop("extends", None)
         own = node if extends is None else mapping(entries, node.mark)
         if extends is None:
-            return node if part else self.with_parts(own, chain)
+            return node if part else self.with_parts(own)
         file = self._target(extends.node, (*part, "extends"))
         base = Node(None, node.mark, broken=True) if file is None else self.load(file, part, chain, extends.node.mark)
         if base.broken:
             return base
-        return self._over_scenario(base, own, chain) if not part else self._over_part(base, own, part)
+        return self._over_scenario(base, own) if not part else self._over_part(base, own, part)
 
-    def with_parts(self, scenario: Node, chain: tuple[FilePath, ...]) -> Node:
+    def with_parts(self, scenario: Node) -> Node:
         """The scenario with each part that is a path, or extends a file, put in its place."""
         entries = dict(scenario.entries)
         for part in PARTS:
@@ -162,11 +177,11 @@ class _Files:
             return Node(None, node.mark, broken=True) if file is None else self.load(file, part, (), node.mark)
         return self._extended(node, part, ()) if "extends" in node.entries else node
 
-    def _over_scenario(self, base: Node, own: Node, chain: tuple[FilePath, ...]) -> Node:
+    def _over_scenario(self, base: Node, own: Node) -> Node:
         """A part given whole (a path, or extending a file) replaces the base's; an inline mapping changes it."""
         given = {part: own.entries[part].node for part in PARTS if part in own.entries}
         whole = {part for part, node in given.items() if isinstance(node.value, str) or "extends" in node.entries}
-        own = self.with_parts(own, chain)
+        own = self.with_parts(own)
         base = mapping({k: entry for k, entry in base.entries.items() if k not in whole}, base.mark)
         recipe = own.entries.get("recipe")
         if recipe is not None and "override" in recipe.node.entries and "recipe" in base.entries:
@@ -183,14 +198,18 @@ class _Files:
             return merged(base, own)
         for key, entry in override.node.entries.items():
             if key != "steps":
-                self.problems.append(Problem((*part, "override", key), f"unknown key `{key}`; allowed: steps", entry.key, on_key=True))
-        places = steps_by_name(base)
-        for name, entry in _child(override.node, "steps").entries.items():
+                self._refused((*part, "override", key), f"unknown key `{key}`; allowed: steps", entry.key)
+        steps, places = _child(override.node, "steps"), steps_by_name(base)
+        if not steps.entries and not (override.node.broken or steps.broken):
+            self._refused((*part, "override"), "write it as override: {steps: {NAME: {key: value}}}", steps.mark)
+        for name, entry in steps.entries.items():
             if name not in places:
-                self.problems.append(Problem((*part, "override", "steps", name), f"the recipe has no step `{printable(name)}`"
-                                             + similar(name, list(places)), entry.key, on_key=True))
-                continue
-            base = replaced(base, places[name], merged(_at(base, places[name]), entry.node))
+                wrong = f"the recipe has no step `{printable(name)}`{similar(name, list(places))}"
+                self._refused((*part, "override", "steps", name), wrong, entry.key)
+            elif not isinstance(entry.node.value, dict) and not entry.node.broken:
+                self._refused((*part, "override", "steps", name), "keys of the step with their values are needed", entry.node.mark)
+            else:
+                base = replaced(base, places[name], merged(_at(base, places[name]), entry.node))
         return merged(base, mapping(entries, own.mark))
 
     def _target(self, node: Node, path: Path) -> FilePath | None:
@@ -205,10 +224,7 @@ class _Files:
             self._refused(path, "the path must be relative to this file", node.mark)
             return None
         plain = FilePath(os.path.normpath(self.shown[node.mark.file].parent / text))
-        try:
-            file = plain.resolve()
-        except (OSError, RuntimeError, ValueError):
-            file = plain
+        file = _resolved(plain)
         if not (plain.is_relative_to(self.root) and file.is_relative_to(self.root)):
             tree = _shown(self.root)
             self._refused(path, f"`{printable(text)}` leads out of {'this folder' if tree == '.' else tree}", node.mark)
@@ -226,10 +242,18 @@ def _at(node: Node, path: Path) -> Node:
     return node
 
 
+def _resolved(file: FilePath) -> FilePath:
+    """Where a path leads, links followed; itself where it leads nowhere."""
+    try:
+        return file.resolve()
+    except (OSError, RuntimeError, ValueError):
+        return file
+
+
 def _shown(file: FilePath) -> str:
     """A path as messages name it: relative to the working folder when inside it."""
     here = FilePath.cwd()
-    return file.relative_to(here).as_posix() if file.is_relative_to(here) else file.as_posix()
+    return one_line((file.relative_to(here) if file.is_relative_to(here) else file).as_posix())
 
 
 def _text(file: FilePath) -> tuple[str, str]:

@@ -28,6 +28,8 @@ def per_replication(studies: Studies, name: str) -> pd.DataFrame:
     """The table ``name`` of `EVERY`, or of `KEPT` for the replications whose log was kept."""
     import pandas as pd
 
+    if name == "series":
+        return _series(studies)
     if name in EVERY:
         parts = [_labelled(case, run.number, _OF_RUN[name](case, run)) for case, runs in studies.values() for run in runs]
     else:
@@ -35,6 +37,18 @@ def per_replication(studies: Studies, name: str) -> pd.DataFrame:
         parts = [_labelled(case, number, _OF_LOG[name](case, log)) for case, number, log in logs]
     filled = [part for part in parts if len(part)] or parts[:1]
     return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=["scenario", "replication"])
+
+
+def _series(studies: Studies) -> pd.DataFrame:
+    """Series of all replications: by far the most rows, so its texts are categories."""
+    import pandas as pd
+
+    runs = [(case.name, run) for case, mine in studies.values() for run in mine]
+    length = [len(run.series["day"]) for _, run in runs]
+    scenarios, numbers = ([name for name, _ in runs], [run.number for _, run in runs])
+    columns: dict[str, Any] = {"scenario": np.repeat(np.array(scenarios, dtype=object), length), "replication": np.repeat(numbers, length)}
+    columns |= {name: np.concatenate([run.series[name] for _, run in runs]) for name in runs[0][1].series}
+    return pd.DataFrame({name: pd.Categorical(column) if column.dtype == object else column for name, column in columns.items()})
 
 
 def _labelled(case: Case, number: int, columns: Any) -> pd.DataFrame:
@@ -75,7 +89,6 @@ def _records(case: Case, log: Log) -> dict[str, Any]:
 
 _OF_RUN: dict[str, Callable[[Case, Replication], Any]] = {
     "batches": lambda case, run: batches_columns(run.batches, case.tables),
-    "series": lambda case, run: run.series,
     "ledger_totals": lambda case, run: run.ledger_totals,
 }
 _OF_LOG: dict[str, Callable[[Case, Log], Any]] = {

@@ -1,9 +1,9 @@
 """Load a scenario by name or path: files to a checked, frozen Scenario, or every mistake with its file, line and column.
 
->>> load("no_such_scenario")
+>>> load("hicm188_manul")
 Traceback (most recent call last):
     ...
-foundry.yamlio.ConfigError: no_such_scenario: no scenario of this name...
+foundry.yamlio.ConfigError: hicm188_manul: no scenario of this name; did you mean `hicm188_manual`?
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from foundry.assembly import SET, assemble
+from foundry.assembly import assemble
 from foundry.checks import check
 from foundry.checks.holds import check_holds
 from foundry.scenario import Scenario
@@ -170,7 +170,7 @@ def _cut(data: Any, path: Path) -> Path:
 def _placed(problems: list[Problem], tree: Tree) -> list[Problem]:
     """Problems with their marks and in the users' spelling, in the order of files and lines, each once."""
     order = {file: i for i, file in enumerate(tree.files)}
-    marked = [replace(problem, mark=problem.mark or tree.mark(problem.path, on_key=problem.on_key) or Mark(SET),
+    marked = [replace(problem, mark=problem.mark or tree.mark(problem.path, on_key=problem.on_key),
                       where=spelled(problem.path, tree.data)) for problem in problems]
     unique: dict[tuple[Mark | None, str], Problem] = {}
     for problem in marked:

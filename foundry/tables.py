@@ -173,6 +173,7 @@ class AssayRow:
     false_positive: float
     invalid_rate: float
     fails_low: int
+    highest: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -409,7 +410,8 @@ class _Tabulation:
         error = 0.0 if self.off else 1.0
         return AssayRow(name, ATTRIBUTES[a.attribute].code, 0 if a.kind == "value" else 1, a.bias.value * error, a.cv.value * error,
                         a.sd.value * error, -1.0 if a.lod is None else a.lod.value, a.decimals, a.false_positive.value * error,
-                        a.invalid_rate.value * error, 0 if math.isinf(low) and not math.isinf(high) else 1)
+                        a.invalid_rate.value * error, 0 if math.isinf(low) and not math.isinf(high) else 1,
+                        math.inf if a.highest is None else a.highest)
 
     def _limit(self, assay: str) -> tuple[float, float]:
         """The panel limit of an assay: the first panel that names it."""

@@ -95,10 +95,10 @@ class Workers:
             self.pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _start, (self.cases, self.seed, self.keep))
         size = max(1, math.ceil(len(tasks) / (processes * CHUNKS_PER_WORKER)))
         chunks = [tasks[i:i + size] for i in range(0, len(tasks), size)]
-        with _interrupts_held():
-            waiting = {self.pool.submit(_chunk, chunk): chunk for chunk in chunks}
         found: dict[Task, Replication] = {}
         try:
+            with _interrupts_held():
+                waiting = {self.pool.submit(_chunk, chunk): chunk for chunk in chunks}
             for future in as_completed(waiting):
                 found |= dict(zip(waiting[future], future.result(), strict=True))
                 self._count(len(waiting[future]))

@@ -104,7 +104,7 @@ class Text(NamedTuple):
     problems: tuple[Problem, ...]
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=32)
 def parse(text: str, file: str, offset: int = 0) -> Text:
     """Nodes of one YAML document. ``offset`` is added to the columns of the first line (a value inside a longer line).
 
@@ -327,7 +327,16 @@ def _plain(text: str) -> tuple[Scalar, str]:
 
 def printable(text: str) -> str:
     """Text for a message: short, on one line, nothing that steers a terminal."""
-    return _FORBIDDEN.sub("?", text).replace("\n", " ")[:80]
+    return one_line(text)[:80]
+
+
+def one_line(text: str) -> str:
+    """Text of any length without line ends and without characters that steer a terminal.
+
+    >>> one_line("a\\x1b[31m\\nb")
+    'a?[31m b'
+    """
+    return _FORBIDDEN.sub("?", text).replace("\n", " ")
 
 
 @dataclass(frozen=True)

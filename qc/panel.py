@@ -24,6 +24,7 @@ class Assay(Strict):
     cv: NonNegative = NonNegative(value=0.0)   # relative standard deviation of one reading
     sd: NonNegative = NonNegative(value=0.0)   # absolute standard deviation of one reading
     lod: NonNegative | None = None
+    highest: float | None = None               # a fraction reads 1 at most
     decimals: Annotated[int, Field(ge=-15, le=15)] = 3
     false_positive: Fraction = Fraction(value=0.0)
     invalid_rate: Fraction = Fraction(value=0.0)

@@ -1,8 +1,8 @@
 """Hold cycles (N4): batches that keep a unit and ask for another, so that they could wait for each other for ever.
 
 The graph says "held pool → pool asked for". A cycle is refused unless a work-in-progress cap lets one batch go on whatever the others
-hold: for each pool of the cycle, with cap K, its count is at least K × h + a, where h is the most units of it that a batch holds while it
-asks for a pool of the cycle, and a the most that is asked for at once.
+hold: for each pool of the cycle, with cap K, its count is at least (K - 1) × h + w, where h is the most units of it that a batch holds
+while it asks for a pool of the cycle, and w the most that one batch holds and asks for together.
 """
 
 from __future__ import annotations
@@ -52,15 +52,18 @@ def _unsafe(names: Names, cycle: set[str], asks: list[Ask]) -> Iterator[Problem]
     waiting = [ask for ask in asks if ask.held.keys() & cycle and ask.asked.keys() & cycle]
     cap = _cap(names, waiting)
     for pool in sorted(cycle):
-        held = max((ask.held.get(pool, 0) for ask in waiting), default=0)
-        asked = max(ask.asked.get(pool, 0) for ask in asks)
+        held = max(ask.held.get(pool, 0) for ask in waiting)
+        whole = max(ask.held.get(pool, 0) + ask.asked[pool] for ask in asks if pool in ask.asked)
         count = names.pools[pool].count or 0
-        if held and cap * held + asked > count:
+        if held and (cap - 1) * held + whole > count:
             first = next(ask for ask in waiting if pool in ask.held)
-            yield _problem(names, first, sorted(cycle), f"`{pool}` has {count}; " + (
-                f"a cap of {cap:g} needs {cap:g} × {held} + {asked} = {cap * held + asked:g}" if cap < math.inf else
-                f"set start.wip_cap to at most {max((count - asked) // max(held, 1), 0)}" if count >= held + asked else
-                f"one batch alone needs {held + asked}"))
+            if whole > count:
+                rest = f"`{pool}` has {count}, and one batch alone needs {whole}"
+            elif cap == math.inf:
+                rest = f"`{pool}` has {count}; set start.wip_cap to {(count - whole) // held + 1} or less"
+            else:
+                rest = f"`{pool}` has {count}; with {cap:g} batches, {cap - 1:g} others may keep {held} each and one needs {whole}"
+            yield _problem(names, first, sorted(cycle), rest)
             return
 
 

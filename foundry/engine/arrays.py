@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from foundry.events import Kind
 from foundry.tables import FIT, BranchRow, JobRow, NeedRow, StepRow, Tables
 from processes.cells import CAUSES, CULTURE
 
@@ -29,8 +28,8 @@ MOST_HOLDS = 6
 
 (H_S, DRAIN, STOP_AFTER, FIRST_STEP, LAST_HOLD_STEP, CAP_UNTIL, EVERY, GAP_LAW, GAP_KEY, WIP_CAP, AT_MOST, BIOLOGY, QC_VIALS,
  VIALS_PER_DOSE, STARVATION_S, MAX_EVENTS, HAZARDS_ON, FIRST_ASSAY, FIRST_PANEL, GATE, STEPS, POOLS, UNITS, LINES, BRANCHES, ASSAYS, PANELS,
- MASK_WORDS, JOB_KINDS, PLANNED, R_PAUSE, R_JOIN, R_ASIDE, R_CAP, R_RETRY, R_MINOR, R_MAJOR, R_WINDOW, R_BELOW, R_INVALID, R_RELEASED,
- R_FINISHED, R_JOINED, R_CANCELLED, R_SUPERSEDED, R_RETEST, HOURLY, THRESHOLDS) = range(48)
+ MASK_WORDS, MOST_NEEDS, JOB_KINDS, PLANNED, R_PAUSE, R_JOIN, R_ASIDE, R_CAP, R_RETRY, R_MINOR, R_MAJOR, R_WINDOW, R_BELOW, R_INVALID,
+ R_RELEASED, R_FINISHED, R_JOINED, R_CANCELLED, R_SUPERSEDED, R_RETEST, HOURLY, THRESHOLDS, LIMIT_S) = range(50)
 """Columns of ``numbers``. EVERY: gap of planned starts in seconds; PLANNED 1: starts are planned; HOURLY: place of the hazards per hour in
 ``floats``; THRESHOLDS: place of the draw keys in ``lists``; R_…: codes of reasons."""
 
@@ -275,18 +274,20 @@ class _Numbering:
     def _numbers(self) -> Ints:
         t = self.tables
         first_panel = len(t.pools) + len(t.assays)
-        numbers = np.zeros(THRESHOLDS + 1, dtype=np.int64)
+        numbers = np.zeros(LIMIT_S + 1, dtype=np.int64)
         numbers[: R_PAUSE] = [
             t.h_s, t.drain, t.stop_after, t.first_step, t.last_hold_step, t.cap_until, int(t.every_s + 0.5), t.gap_law, t.gap_key,
-            t.wip_cap, t.at_most, t.biology, t.qc_vials, t.vials_per_dose, t.starvation_s, t.max_events, t.hazards_on, len(t.pools), first_panel,
-            first_panel + len(t.panels), len(t.steps), len(t.pools), sum(p.count for p in t.pools), len(self.lines), len(t.branches),
-            len(t.assays), len(t.panels), self.words, max((len(_pool_jobs(t, p.index)) for p in t.pools), default=0),
+            t.wip_cap, t.at_most, t.biology, t.qc_vials, t.vials_per_dose, t.starvation_s, t.max_events, t.hazards_on, len(t.pools),
+            first_panel, first_panel + len(t.panels), len(t.steps), len(t.pools), sum(p.count for p in t.pools), len(self.lines),
+            len(t.branches), len(t.assays), len(t.panels), self.words,
+            max((row[LINE_NEEDS_END] - row[LINE_NEEDS] for row in self.lines), default=0),
+            max((len(_pool_jobs(t, p.index)) for p in t.pools), default=0),
             t.every_s > 0 or t.gap_law >= 0]
         for column, name in _REASONS.items():
             numbers[column] = self.reason[name]
+        numbers[LIMIT_S] = t.limit_s
         numbers[HOURLY] = self._floats(t.hourly_hazards)
         numbers[THRESHOLDS] = self._list(t.threshold_keys)[0]
         return numbers
 
 
-__all__ = ["Arrays", "Kind", "arrays_of", "unsupported"]

@@ -1,8 +1,8 @@
 """The state of a compiled run: what the readable engine keeps in objects, here in rows of a few arrays.
 
-A *worker* is a token or the job of a unit: rows 0 to UNITS - 1 of ``worker`` are the jobs, one for each unit, tokens come after and are used
-again. A *stamp* is a number never used twice: what waits for something knows the stamp of its waiting, and whatever comes with another
-stamp comes too late.
+A *worker* is a token or the job of a unit: rows 0 to UNITS - 1 of ``worker`` are the jobs, one for each unit, tokens come after and their
+rows are used again. A *stamp* is a number never used twice: what is due carries the stamp of the waiting it belongs to, and does nothing
+when the worker waits for something else by then.
 """
 
 from __future__ import annotations
@@ -12,15 +12,20 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
+from foundry.engine import heap
 from foundry.engine.arrays import (
-    BATCH_FIELDS,
-    BRANCHES,
     ASSAYS,
+    BRANCHES,
     CALENDAR_OPENINGS,
+    FAILS,
+    FREE_WORDS,
+    FREE_WORDS_END,
     H_S,
     JOB_KINDS,
     LINES,
     MASK_WORDS,
+    MAX_EVENTS,
+    MOST_NEEDS,
     PANELS,
     POOL_CALENDAR,
     POOL_COUNT,
@@ -30,9 +35,225 @@ from foundry.engine.arrays import (
     STEPS,
     UNITS,
     UNITS_A_WORD,
-    FREE_WORDS,
-    Arrays,
-    FAILS,
     WORD,
     WORKING_CLOCK,
+    Arrays,
+    Floats,
+    Ints,
 )
+from foundry.events import EVENTS
+from foundry.tables import NEVER
+from processes.cells import CULTURE, FIELDS
+
+(NOW, STATUS, HAPPENED, INSTANT, ROUNDS, POKED, STAMPS, HEAP, URGENT, URGENT_END, NORMAL, NORMAL_END, ROWS, TRUTHS, ACTIVE, RESERVING,
+ WORKERS, SPARE_WORKER, BATCHES, SPARE_BATCH, TOKENS, STARTS, STARTS_END, IN_CAP, STARTED, ENDED_BATCHES, WARNINGS, ENDING, AT_H, WATCH_AT,
+ PAUSABLE, PAUSABLE_END, STOPPED_ONES, STOPPED_END, SEED, REPLICATION, AVAILABLE) = range(37)
+"""Places in ``n``. AVAILABLE: first word of the mask of pools that are open and have a free unit; after it the pools picked for a start."""
+
+GOING, DONE, CRAMPED, STUCK, SPENT, EMPTY = range(6)
+"""STATUS: still going, done, an array is too small, a deadlock, a budget is spent, nothing is due any more."""
+
+(LIFE, STAMP, WHERE, BATCH, NUMBER, RANK, ORDER, SHIFT_NOW, LINE, LINE_NEXT, LINE_BEFORE, TAKEN, HELD, STAGE, STAGES_END, WORKED_S, BEGAN_S,
+ SECONDS, READY, LINKED, LINK_NEXT, LINK_BEFORE, JOB, JOB_COUNT, OF_BATCH, BRANCH, PATH, CAME_S, SINCE_S, STATE, STEP, ATTEMPT, VISIT, LATEST,
+ BEFORE_S, CANCELLED, RETESTED, SIDE_NEXT, SIDE_BEFORE, FORKED_AT, TOLD, STOPPED_BEFORE, PAST) = range(43)
+"""Columns of ``worker``. RANK: priority and time queued, ORDER: batch and number, together the rank in a line (N2); TAKEN and HELD: first
+unit of a list; FORKED_AT: step of its fork while its batch waits for it, else -1; PAST: four columns for each step."""
+VISITS, MISSES, BEGUN, OVER = range(4)          # number of visits, bands that did not go on, last start and last end (-1: none)
+PAST_WIDTH = 4
+
+NOT_READY, WAITS_READY, IS_READY = range(3)
+PAUSABLE_LINK, STOPPED_LINK = 1, 2
+IN_START, IN_JOIN, IN_CULTURE, IN_LINE, IN_ASIDE, AT_WORK, IN_STOP, IN_RESUME = range(8)        # WHERE a worker waits
+CULTURE_STATE, JOINING, WAITING, ASIDE, WORKING_STATE, STOPPED_STATE = range(6)
+
+(POOL, UNIT_NUMBER, HOLDER, UNIT_JOB, BUSY, DOWN, DIRTY, FAILS_LATE, RUNS, PLANS_DUE, FAILURES, CLOCK, TO_FAILURE, SHOWN_S, UNIT_NEXT, USE,
+ FRESH, SHOWN, WANTED) = (*range(18), 22)
+"""Columns of ``unit``. USE: need or hold it was taken for; FRESH: a hold taken with this visit; SHOWN, WANTED: kind, batch, token, step and
+attempt of a state, kind -1 for none. Behind them the number of jobs of each kind."""
+JOBS_DONE = 27
+
+POOL_OPEN, CLOSING, FREE, FIRST_FREE, KEPT_BACK = range(5)      # FIRST_FREE: no unit is free in words before; KEPT_BACK: reserved (N2)
+HEAD, TAIL, PLACE, ACTIVE_LINE, CANDIDATE = range(5)            # of ``line``; the last two are lists of lines
+CALENDAR_OPEN, OPENING = range(2)
+(BATCH_NUMBER, MAIN, TOKENS_MADE, FIRST_SIDE, LAST_SIDE, MINOR, MAJOR, BATCH_ENDED, BATCH_IN_CAP, ALIVE, DECIDED, FIRST_REASON,
+ OUTCOMES) = range(13)              # OUTCOMES: of each panel, -1 open, 0 rejected, 1 released
+EXPOSED_S, READING, AMOUNT = CULTURE, CULTURE + 1, CULTURE + 2  # columns of ``culture`` behind its parameters
+OUT, GIVEN, HAZARD = 0, len(FIELDS), len(FIELDS) + CULTURE      # places in ``scratch``
+TO_WORKER, TO_LIFE, CALL, CALL_UNIT, CALL_VALUE = range(5)      # of ``urgent``; ``normal`` has worker and stamp
+
+DOWN_CALL, SHUT_CALL, LATE_CALL, LEAVE_CALL, ABORT_CALL, START_CALL = range(6)
+FINISH, PART, FAILURE, JOB_END, MAINTENANCE_DUE, SHIFT_DUE, TARGET, LATEST_DUE, GATHER, EXPIRY, ARRIVAL = range(11)
+LAST_BATCH = (1 << 31) - 1          # batch number of a unit's job: after every batch
+
+_POSITIONS = np.zeros(37, dtype=np.int64)
+_POSITIONS[[(1 << bit) % 37 for bit in range(UNITS_A_WORD)]] = range(UNITS_A_WORD)
+
+
+class State(NamedTuple):
+    """Rows of a run in progress; those that grow are replaced by longer ones when the run says CRAMPED."""
+
+    n: Ints
+    worker: Ints
+    record: Floats                  # truth of a worker's cells
+    culture: Floats                 # parameters of their environment; EXPOSED_S, READING, AMOUNT
+    unit: Ints
+    batch: Ints
+    results: Floats                 # of a batch: last value of each branch, then of each assay; NaN none
+    heap: Ints
+    urgent: Ints                    # calls, answered before anything is due
+    normal: Ints                    # who may go on, after all calls
+    starts: Ints                    # (since, number) of starts that wait for the cap
+    warnings: Ints                  # (batch, step) that waited long
+    truth_keys: Ints                # (time, batch, step, attempt)
+    truth: Floats
+    rows: Any                       # events.EVENTS
+    pool: Ints
+    free: Ints                      # bits of free units
+    line: Ints
+    calendar: Ints
+    scratch: Floats
+
+
+GROWING = ("worker", "record", "culture", "batch", "results", "heap", "urgent", "normal", "starts", "warnings", "truth_keys", "truth", "rows")
+
+
+def new_state(a: Arrays, seed: int, replication: int) -> State:
+    """State before anything has happened."""
+    count = a.numbers
+    pools, units, steps = int(count[POOLS]), int(count[UNITS]), int(count[STEPS])
+    workers = units + 64
+    n = np.zeros(AVAILABLE + count[MASK_WORDS] + count[MOST_NEEDS] + 1, np.int64)
+    n[[SEED, REPLICATION, WORKERS, SPARE_WORKER, SPARE_BATCH, INSTANT]] = seed, replication, units, -1, -1, -1
+    n[[PAUSABLE, PAUSABLE_END, STOPPED_ONES, STOPPED_END]] = -1
+    n[WATCH_AT] = max(1, count[STARVATION_S] // 4)
+    line = np.full((count[LINES], 5), -1, np.int64)
+    state = State(
+        n, np.zeros((workers, PAST + PAST_WIDTH * steps), np.int64), np.zeros((workers, len(FIELDS))), np.zeros((workers, CULTURE + 3)),
+        np.zeros((units, JOBS_DONE + count[JOB_KINDS]), np.int64), np.zeros((16, OUTCOMES + count[PANELS]), np.int64),
+        np.zeros((16, count[BRANCHES] + count[ASSAYS])), np.zeros((4 * units + 256, 4), np.int64),
+        np.zeros((4 * workers, 5), np.int64), np.zeros((4 * workers, 2), np.int64), np.zeros((16, 2), np.int64),
+        np.zeros((16, 2), np.int64), np.zeros((1024, 4), np.int64), np.zeros((1024, len(FIELDS))), np.empty(16384, EVENTS),
+        np.zeros((pools, 5), np.int64), np.zeros(a.pools[-1, FREE_WORDS_END] if pools else 0, np.int64), line,
+        np.zeros((len(a.calendars), 2), np.int64), np.zeros(HAZARD + 5))
+    state.calendar[:, OPENING] = a.calendars[:, CALENDAR_OPENINGS]
+    state.worker[:units, [TAKEN, HELD, LINE]] = -1
+    _new_pools(a, state)
+    return state
+
+
+def _new_pools(a: Arrays, s: State) -> None:
+    """Pools without a calendar are open; all units are free."""
+    for p in range(len(a.pools)):
+        row = a.pools[p]
+        count, first, word = int(row[POOL_COUNT]), int(row[POOL_UNITS]), int(row[FREE_WORDS])
+        is_open = row[POOL_CALENDAR] < 0
+        s.pool[p] = is_open, NEVER, count, word, 0
+        if is_open and count:
+            s.n[AVAILABLE + p // WORD] |= 1 << p % WORD
+        for k in range(count):
+            s.free[word + k // UNITS_A_WORD] |= 1 << k % UNITS_A_WORD
+        units = s.unit[first : first + count]
+        units[:, POOL], units[:, UNIT_NUMBER] = p, np.arange(count)
+        units[:, [HOLDER, UNIT_JOB, SHOWN, WANTED, UNIT_NEXT, USE]] = -1
+        units[:, RUNS] = row[FAILS] and row[WORKING_CLOCK]
+
+
+def grown(s: State) -> State:
+    """The same state with longer arrays where less than half is left."""
+    n = s.n
+    used = {"worker": n[WORKERS], "record": n[WORKERS], "culture": n[WORKERS], "batch": n[BATCHES], "results": n[BATCHES], "heap": n[HEAP],
+            "urgent": n[URGENT_END], "normal": n[NORMAL_END], "starts": n[STARTS_END], "warnings": n[WARNINGS], "truth_keys": n[TRUTHS],
+            "truth": n[TRUTHS], "rows": n[ROWS]}
+    longer: dict[str, Any] = {}
+    for name in GROWING:
+        old = getattr(s, name)
+        if 2 * used[name] >= len(old) or name in ("urgent", "normal"):
+            longer[name] = np.zeros((2 * len(old), *old.shape[1:]), old.dtype)
+            longer[name][: len(old)] = old
+    return s._replace(**longer)
+
+
+@njit(cache=True)
+def cramped(a: Any, s: Any) -> bool:
+    """Whether the next step of the run might not find room."""
+    n = s.n
+    live = n[WORKERS] + a.numbers[UNITS] + 64
+    return bool(
+        n[WORKERS] + len(a.branches) + 2 > len(s.worker) or n[BATCHES] + 2 > len(s.batch) or n[HEAP] + live > len(s.heap)
+        or n[URGENT_END] + live > len(s.urgent) or n[NORMAL_END] + live > len(s.normal) or n[STARTS_END] + 2 > len(s.starts)
+        or n[WARNINGS] + live > len(s.warnings) or n[TRUTHS] + 8 > len(s.truth) or n[ROWS] + 2 * live + 1200 > len(s.rows))
+
+
+@njit(cache=True)
+def stamp(s: Any) -> int:
+    """A number never used before."""
+    s.n[STAMPS] += 1
+    return int(s.n[STAMPS])
+
+
+@njit(cache=True)
+def due(a: Any, s: Any, delay: int, kind: int, first: int, second: int, who: int, stamped: int) -> None:
+    """Something falls due after ``delay`` seconds, in its place of that instant: (kind, first, second) (T3)."""
+    n = s.n
+    n[HAPPENED] += 1
+    if n[HAPPENED] > a.numbers[MAX_EVENTS]:
+        n[STATUS] = SPENT
+    heap.push(s.heap, n[HEAP], n[NOW] + delay, (kind << 59) + (first << 28) + second, who, stamped)
+    n[HEAP] += 1
+
+
+@njit(cache=True)
+def call(s: Any, who: int, kind: int, unit: int, value: int) -> None:
+    """Tell a worker; it answers before anything else is due, in the order in which calls were made."""
+    end = s.n[URGENT_END]
+    s.urgent[end, TO_WORKER] = who
+    s.urgent[end, TO_LIFE] = s.worker[who, LIFE]
+    s.urgent[end, CALL] = kind
+    s.urgent[end, CALL_UNIT] = unit
+    s.urgent[end, CALL_VALUE] = value
+    s.n[URGENT_END] = end + 1
+
+
+@njit(cache=True)
+def let_go(s: Any, who: int) -> None:
+    """A worker may go on, after all calls of this instant."""
+    end = s.n[NORMAL_END]
+    s.normal[end, 0] = who
+    s.normal[end, 1] = s.worker[who, STAMP]
+    s.n[NORMAL_END] = end + 1
+
+
+@njit(cache=True)
+def position(bits: int) -> int:
+    """Place of the lowest bit that is set, of 32."""
+    return int(_POSITIONS[(bits & -bits) % 37])
+
+
+@njit(cache=True)
+def put(s: Any, time: int, since: int, kind: int, batch: int, product: int, token: int, step: int, attempt: int, resource: int, unit: int,
+        value: float, reason: int, still_open: int) -> None:
+    """Append a row to the log, in the columns of `events.EVENTS`."""
+    row = s.rows[s.n[ROWS]]
+    row["time_s"] = time
+    row["since_s"] = since
+    row["kind"] = kind
+    row["batch"] = batch
+    row["product"] = product
+    row["token"] = token
+    row["step"] = step
+    row["attempt"] = attempt
+    row["resource"] = resource
+    row["unit"] = unit
+    row["value"] = value
+    row["reason"] = reason
+    row["open"] = still_open
+    s.n[ROWS] += 1
+
+
+@njit(cache=True)
+def note(s: Any, w: int, kind: int, since: int, value: float, reason: int, resource: int) -> None:
+    """Append a token's row that ends now."""
+    put(s, s.n[NOW], since, kind, s.worker[w, BATCH], 0, s.worker[w, NUMBER], s.worker[w, STEP], s.worker[w, ATTEMPT], resource, -1, value,
+        reason, 0)
+
+

@@ -15,12 +15,14 @@ from foundry.engine.lines import (
     LATE_CALL,
     LATEST,
     LEAVE_CALL,
+    ROUNDS,
     SHUT_CALL,
     TARGET,
     Call,
     Deciding,
     Happening,
     Line,
+    Overrun,
     Unit,
     Worker,
     called,
@@ -39,6 +41,7 @@ class Journeys(Floor):
         self.reason = {name: code for code, name in enumerate(tables.reasons)}
         self.breakdown = [self.reason[f"breakdown:{pool.name}"] for pool in tables.pools]
         self.aborted = {c: self.reason[f"aborted:{n}"] for n, c in self.reason.items() if f"aborted:{n}" in self.reason}
+        self.visiting = (-1, 0)         # instant, visits begun in it
         self.lines: dict[tuple[int, tuple[int, ...]], Line] = {}
         self.resume_lines: dict[tuple[int, int], Line] = {}
         self.opens = [(o.tolist(), c.tolist()) for o, c in tables.calendars]
@@ -81,6 +84,7 @@ class Journeys(Floor):
     def visit(self, token: Token, step: StepRow) -> Deciding:
         """One step: samples it joins, culture until its window, the line, the work. Returns the next step."""
         before = token.ended[token.step.index] if token.step is not None and token.step.index in token.ended else self.env.now
+        self._count_visit(step)
         token.step = step
         token.attempt = token.visits[step.index] = token.visits.get(step.index, 0) + 1
         try:
@@ -98,6 +102,14 @@ class Journeys(Floor):
                     token.attempt = token.visits[step.index] = token.attempt + 1
         except Turned as turned:
             return self.turn(token, turned)
+
+    def _count_visit(self, step: StepRow) -> None:
+        """Steps that are too late for each other would go round without a round of the floor (T3)."""
+        if self.env.now != self.visiting[0]:
+            self.visiting = (self.env.now, 0)
+        self.visiting = (self.visiting[0], self.visiting[1] + 1)
+        if self.visiting[1] > ROUNDS:
+            raise Overrun(f"{ROUNDS:,} visits at second {self.env.now}: a token goes round without end: {step.name}")
 
     def answer(self, token: Token, call: Call) -> None:
         """What an interrupt means to a token that does not work."""

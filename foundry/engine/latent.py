@@ -129,8 +129,9 @@ class Latent:
         z = normal_quantile(engine.uniform(step.read_keys[0], *who)) if assay.cv > 0 or assay.sd > 0 else 0.0
         u_false = engine.uniform(step.read_keys[1], *who) if assay.false_positive > 0 else 1.0
         u_invalid = engine.uniform(step.read_keys[2], *who) if assay.invalid_rate > 0 else 1.0
-        return measure(assay.kind, true, assay.bias, assay.cv, assay.sd, assay.lod, assay.decimals, assay.false_positive,
+        value, mark = measure(assay.kind, true, assay.bias, assay.cv, assay.sd, assay.lod, assay.decimals, assay.false_positive,
                        assay.invalid_rate, assay.fails_low, z, u_false, u_invalid)
+        return min(value, assay.highest), mark
 
 
 __all__ = ["FIELDS", "Latent"]

@@ -20,7 +20,7 @@ from foundry.engine.diagnosis import Deadlock, find_deadlock, overdue
 from foundry.engine.journeys import Journeys
 from foundry.engine.latent import Latent
 from foundry.engine.lines import ABORT_CALL, ARRIVAL, LEAVE_CALL, Call, Happening, Overrun
-from foundry.engine.tokens import ASIDE, JOINING, STOPPED, WAITING, WORKING, Batch, Leaves, Token, Turned
+from foundry.engine.tokens import ASIDE, GONE, JOINING, STOPPED, WAITING, WORKING, Batch, Leaves, Token, Turned
 from foundry.events import Kind, as_events, records_dtype
 from foundry.streams import fold
 from foundry.tables import END, GIVE_UP, STOP, BandRow, BranchRow, PanelRow, Tables
@@ -404,6 +404,7 @@ class Engine(Journeys):
     def leave(self, token: Token, reason: int, doses: int = 0) -> None:
         """The token is gone and frees all; a batch ends with its main token (F4)."""
         self.withdraw(token)
+        token.state = GONE
         self.give_back(unit for _, units in token.taken for unit in units)
         token.taken = []
         for _, units in token.held.values():

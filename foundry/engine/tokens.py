@@ -10,7 +10,7 @@ from foundry.engine.lines import Unit, Worker
 from foundry.tables import BranchRow, HoldRow, StepRow
 from qc.disposition import Disposition
 
-CULTURE, JOINING, WAITING, ASIDE, WORKING, STOPPED = range(6)
+CULTURE, JOINING, WAITING, ASIDE, WORKING, STOPPED, GONE = range(7)
 
 
 class Turned(Exception):

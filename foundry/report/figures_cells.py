@@ -115,7 +115,7 @@ def cells_sentence(cells: pd.DataFrame, purity: pd.DataFrame, short: str, limit:
     parts = []
     if len(cells):
         parts.append(f"ends with {number(float(cells['q50'].iloc[-1]))} viable cells")
-    if len(purity):
+    if len(purity) and float(purity["q95"].max()) > 0:
         last = float(purity["q50"].iloc[-1])
         if limit is None or not is_number(limit):
             parts.append(f"is {percent(last, 0)} % pure")

@@ -80,7 +80,7 @@ def _mark_ninety(figure: go.Figure, marks: Sequence[tuple[int, str, float]]) -> 
             x=[p90],
             y=[90],
             mode="markers+text" if position else "markers",
-            text=[f"{p90:.0f} d"],
+            text=[f"{whole_days(p90)} d"],
             textposition=position or None,
             textfont={"color": look.colour, "size": 13},
             marker={"size": 11, "symbol": look.symbol, "color": look.colour},
@@ -91,14 +91,19 @@ def _mark_ninety(figure: go.Figure, marks: Sequence[tuple[int, str, float]]) -> 
     figure.add_hline(y=90, line={"color": LIGHT["muted"], "width": 1, "dash": "dot"})
 
 
+def whole_days(days: float) -> str:
+    """Days without decimals, with one below ten days."""
+    return fixed(days, 0 if days >= 9.95 else 1)
+
+
 def _lead_sentence(marks: Sequence[tuple[int, str, float]]) -> str:
     (_, first, days), *others = sorted(marks, key=lambda m: m[2])
-    text = f"90 % of the released batches of {line(first)} are out in {fixed(days, 0)} days"
+    text = f"90 % of the released batches of {line(first)} are out in {whole_days(days)} days"
     if not others:
         return f"{text}."
-    if all(fixed(d, 0) == fixed(days, 0) for _, _, d in others):
-        return f"90 % of the released batches are out in {fixed(days, 0)} days on {join([line(s) for _, s, _ in marks])}."
-    return text + "; " + join([f"{line(s)} needs {fixed(d, 0)}" for _, s, d in others]) + "."
+    if all(whole_days(d) == whole_days(days) for _, _, d in others):
+        return f"90 % of the released batches are out in {whole_days(days)} days on {join([line(s) for _, s, _ in marks])}."
+    return text + "; " + join([f"{line(s)} needs {whole_days(d)}" for _, s, d in others]) + "."
 
 
 def _open_batches(batches: pd.DataFrame, scenarios: Sequence[str]) -> str:

@@ -207,29 +207,10 @@ def _add_panel(figure: go.Figure, part: pd.DataFrame, unit: str, hours: float, t
         **axes,
     )
     ends = [max(a, b) for a, b in zip(scaled["ninety"], scaled["total"], strict=True)]
-    notes = [
-        label(
-            end,
-            i,
-            f"queue {percent(float(s), 0)} %",
-            xref=f"x{tag}",
-            yref=f"y{tag}",
-            xanchor="left",
-            xshift=9,
-            font={"size": 12, "color": LIGHT["muted"]},
-        )
-        for i, (end, s) in enumerate(zip(ends, part["share"], strict=True))
-    ]
-    figure.update_layout(
-        {
-            f"xaxis{tag}": {
-                "range": [0, 1.45 * max(ends)],
-                "title": {"text": f"turnaround, sample to result ({unit})"},
-                "anchor": f"y{tag}",
-                "nticks": 7,
-            },
-            f"yaxis{tag}": {**rows_axis([pretty(a) for a in part.index], 28, 24), "domain": list(domain), "anchor": f"x{tag}"},
-        }
-    )
-    for note in notes:
-        figure.add_annotation(note)
+    where = {"xref": f"x{tag}", "yref": f"y{tag}", "xanchor": "left", "xshift": 9, "font": {"size": 12, "color": LIGHT["muted"]}}
+    for row, (end, share) in enumerate(zip(ends, part["share"], strict=True)):
+        figure.add_annotation(label(end, row, f"queue {percent(float(share), 0)} %", **where))
+    title = {"text": f"turnaround, sample to result ({unit})"}
+    days = {"range": [0, 1.45 * max(ends)], "title": title, "anchor": f"y{tag}", "nticks": 7}
+    names = {**rows_axis([pretty(a) for a in part.index], 28, 24), "domain": list(domain), "anchor": f"x{tag}"}
+    figure.update_layout({f"xaxis{tag}": days, f"yaxis{tag}": names})

@@ -126,9 +126,9 @@ def _pair(cost: Difference, paired: Sequence[Difference], name: str, replication
         second = _second(cost, paired).removeprefix(", but").removeprefix(" and").removeprefix(",")
         apart = f" {capital(line(name))}{second}." if second else ""
         return Sentence("No difference in cost per dose is shown", f" ({interval}).{apart}{_needed(cost, replications)}")
-    answer = "Yes" if cost.relative < 0 else "No"
-    lead = f"{answer}: {line(name)} makes a released dose for {size} {direction}"
-    return Sentence(lead, f" (95 % interval {fixed(low, 0)} to {fixed(high, 0)} %){_second(cost, paired)}.")
+    answer, decimals = "Yes" if cost.relative < 0 else "No", 0 if low >= 1 else 1
+    lead = f"{answer}: {line(name)} makes a released dose for {fixed(100 * abs(cost.relative), decimals)} % {direction}"
+    return Sentence(lead, f" (95 % interval {fixed(low, decimals)} to {fixed(high, decimals)} %){_second(cost, paired)}.")
 
 
 def _needed(cost: Difference, replications: int) -> str:

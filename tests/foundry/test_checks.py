@@ -74,7 +74,7 @@ procedures:
 def test_n4_a_pool_held_and_asked_for_is_a_cycle() -> None:
     assert cycles(TWO_VESSELS) == [
         "hold cycle reactor → reactor: here a batch keeps 1 `reactor` and asks for 1 `reactor`, so batches may wait for each "
-        "other for ever; `reactor` has 4; set start.wip_cap to at most 3"]
+        "other for ever; `reactor` has 4; set start.wip_cap to 3 or less"]
 
 
 @pytest.mark.parametrize(("start", "safe"), [
@@ -89,6 +89,14 @@ def test_n4_a_cap_makes_a_cycle_safe(start: str, safe: bool) -> None:
 def test_n4_two_pools_in_opposite_orders() -> None:
     assert cycles(OPPOSITE)[0].startswith("hold cycle reactor → tank → reactor: here a batch keeps 1 `reactor` and asks for 1 `tank`")
     assert cycles(OPPOSITE.replace("pool: tank, until: back", "pool: tank")) == []
+
+
+def test_n4_one_batch_at_a_time_never_waits_for_itself() -> None:
+    """Though it keeps the one robot on its way in and again on its way out."""
+    one = OPPOSITE.replace("reactor", "robot")
+
+    assert cycles(one + "\nstart: {wip_cap: 2}") != []
+    assert cycles(one + "\nstart: {wip_cap: 1}") == []
 
 
 def test_n4_a_pool_against_its_cleaning_crew() -> None:

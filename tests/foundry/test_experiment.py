@@ -151,7 +151,8 @@ def test_every_number_of_the_verdict_comes_from_the_tables(folder: Path) -> None
     assert {row["kpi"] for row in summary["paired"]} >= {"cost_per_released_dose", "lead_time_d[p50]", "batch_failure_rate"}
     for row in summary["paired"]:
         a, b, kpi = row["a"], row["b"], row["kpi"]
-        paired: Paired = compare_quantile(kpi, days(a, kpi), days(b, kpi)) if "lead_time" in kpi else compare(kpi, *sums(a, kpi), *sums(b, kpi))
+        paired: Paired = (compare_quantile(kpi, days(a, kpi), days(b, kpi)) if "lead_time" in kpi
+                          else compare(kpi, *sums(a, kpi), *sums(b, kpi)))
         assert row["difference"] == paired.difference.value
         assert row["relative"] == paired.relative.value
         assert row["verdict"] == verdict(kpi, a, b, paired, unit=row["unit"])
@@ -232,7 +233,7 @@ def test_one_scenario_is_no_comparison(queue: Path) -> None:
 def test_a_deadlock_ends_the_study_and_names_who_waits(tmp_path: Path) -> None:
     scenario = foundry.load(write(tmp_path, DEADLOCK), check_cycles=False)
 
-    with pytest.raises(CannotFinish, match=r"(?s)embrace, replication 0: deadlock.*batch 0 at swap: holds reactor 0; asks for 1 of reactor"):
+    with pytest.raises(CannotFinish, match=r"(?s)replication 0: deadlock.*batch 0 at swap: holds reactor 0; asks for 1 of reactor"):
         foundry.run(scenario)
 
 
@@ -320,9 +321,8 @@ def test_units_and_states_of_the_queue(queue: Path) -> None:
     result = foundry.run(queue, reps=2, keep=(1,))
 
     assert set(result.events["replication"]) == {1}
-    assert result.resources.to_dict("records") == [
-        {"scenario": "queue", "pool": "operator", "suite": "", "unit": 0}, {"scenario": "queue", "pool": "reactor", "suite": "hall", "unit": 0},
-        {"scenario": "queue", "pool": "reactor", "suite": "hall", "unit": 1}]
+    assert result.resources.values.tolist() == [
+        ["queue", "operator", "", 0], ["queue", "reactor", "hall", 0], ["queue", "reactor", "hall", 1]]
     assert result.trajectories.empty                       # no biology, no cells
     assert set(result.series["series"]) >= {"wip", "queue", "busy_fraction"}
 
@@ -362,3 +362,10 @@ def test_days_that_few_batches_reach_are_left_out() -> None:
     assert cells["day"].tolist() == [0, 1]
     assert cells["n"].tolist() == [30, 30]
     assert cells["q50"].tolist() == [4.0, 4.0]
+
+
+def test_the_package_offers_what_it_says_and_no_more() -> None:
+    assert sorted(foundry.__all__) == dir(foundry) == ["__version__", "compare", "load", "run"]
+    assert all(getattr(foundry, name) for name in foundry.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'simulate'"):
+        _ = foundry.simulate

@@ -111,6 +111,7 @@ def test_an_error_says_when_names_could_not_be_checked(here: Path) -> None:
 def test_a_scenario_that_does_not_exist() -> None:
     assert problems("hicm188_manul") == ["hicm188_manul: no scenario of this name; did you mean `hicm188_manual`?"]
     assert problems("nowhere/x.yaml")[0].endswith("nowhere/x.yaml: no such file")
+    assert problems("no\0where.yaml")[0].endswith("no?where.yaml: no such file")
 
 
 # ---- shipped scenarios
@@ -176,6 +177,15 @@ def test_override_changes_single_steps(write: Callable[..., Path]) -> None:
     assert (by_scenario["feed"].openings, window.target_h, window.latest_h) == (2, 30.0, 36.0)
     assert by_recipe["feed"].openings == 7
     assert [name for name in before if before[name] != by_scenario[name]] == ["feed"]
+
+
+@pytest.mark.parametrize(("override", "said"), [
+    ("[draw]", "top.yaml:2:20 recipe.override: write it as override: {steps: {NAME: {key: value}}}"),
+    ("{steps: [draw]}", "top.yaml:2:28 recipe.override: write it as override: {steps: {NAME: {key: value}}}"),
+    ("{steps: {draw: 2}}", "top.yaml:2:35 recipe.override.steps.draw: keys of the step with their values are needed"),
+])
+def test_an_override_of_another_shape_is_no_override(write: Callable[..., Path], override: str, said: str) -> None:
+    assert problems(write(top=f"extends: base.yaml\nrecipe: {{override: {override}}}\n"))[0] == said
 
 
 def test_no_link_leads_out_of_the_tree(write: Callable[..., Path], tmp_path: Path) -> None:
@@ -292,7 +302,7 @@ WORDS = ["{", "}", "[", "]", ":", ": ", ",", "- ", "&a ", "*a", "!t ", "null", "
          "<<", "~", "%", "@", "extends: ", "override: ", "value: ", "\u202e", "steps: ", "name: ", "[[[", "count: 0", "\x00"]
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(name=st.sampled_from(sorted(PLAIN)), data=st.data())
 def test_damaged_texts_are_loaded_or_refused(tmp_path_factory: pytest.TempPathFactory, name: str, data: st.DataObject) -> None:
     """Whatever is cut, doubled or put in: a scenario, or a ConfigError with places; never another error."""

@@ -43,11 +43,14 @@ def test_without_a_name_the_next_free_number_is_taken(tmp_path: Path, monkeypatc
 
 @pytest.mark.parametrize("filled", [False, True])
 def test_a_failed_run_leaves_no_empty_folder_and_removes_no_file(tmp_path: Path, filled: bool) -> None:
-    with pytest.raises(KeyboardInterrupt), store.new_folder(tmp_path / "out", "x") as folder:
-        if filled:
-            store.write_json(folder / "a.json", {})
-        raise KeyboardInterrupt
+    def fails() -> None:
+        with store.new_folder(tmp_path / "out", "x") as folder:
+            if filled:
+                store.write_json(folder / "a.json", {})
+            raise KeyboardInterrupt
 
+    with pytest.raises(KeyboardInterrupt):
+        fails()
     assert (tmp_path / "out").exists() == filled
 
 

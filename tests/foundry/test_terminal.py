@@ -27,7 +27,8 @@ def test_a_verdict_stands_beside_the_values_and_their_intervals() -> None:
     text = results(summary("automated is cheaper by 18 % [12, 24]", "better", entry(81234, 2200), entry(66612, 1900)), PLAIN)
 
     assert text.splitlines()[0] == "Cost per released dose: automated is cheaper by 18 % [12, 24]."
-    assert re.search(r"Cost per released dose, USD +81,234 +66,612   is cheaper by 18 % \[12, 24\]\n +\[79,034, 83,434\] +\[64,712, 68,512\]\n", text)
+    assert re.search(r"Cost per released dose, USD +81,234 +66,612   is cheaper by 18 % \[12, 24\]\n", text)
+    assert re.search(r"\n +\[79,034, 83,434\] +\[64,712, 68,512\]\n", text)
 
 
 def test_colour_adds_nothing_but_colour() -> None:
@@ -77,7 +78,9 @@ def test_warnings_name_their_scenario_when_there_are_several() -> None:
 
 
 def test_numbers_in_words() -> None:
-    assert [shown(value, unit) for value, unit in ((0.5, "fraction"), (0.004, "h"), (12.34, "d"), (None, "d"))] == ["50.0 %", "0.00", "12.3", "not defined"]
+    given = ((0.5, "fraction"), (0.004, "h"), (12.34, "d"), (None, "d"))
+
+    assert [shown(value, unit) for value, unit in given] == ["50.0 %", "0.00", "12.3", "not defined"]
     assert interval(0.1, 0.2, "fraction") == "[10.0, 20.0]"
     assert interval(3.0, 3.0, "d") == interval(None, None, "d") == ""
 

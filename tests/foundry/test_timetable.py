@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import foundry
@@ -35,7 +36,7 @@ def test_the_shipped_line_follows_its_cells_and_its_money() -> None:
     main = [visit for visit in found.visits if not visit.branch]
 
     assert [visit.cells_in for visit in main[1:]] == [visit.cells_out for visit in main[:-1]]
-    assert all(a.end_s <= b.start_s for a, b in zip(main, main[1:], strict=False))
+    assert all(a.end_s <= b.start_s for a, b in pairwise(main))
     assert found.outcome == "released"
     assert found.doses > 0
     assert any(visit.branch for visit in found.visits)

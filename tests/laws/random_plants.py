@@ -23,6 +23,10 @@ CALENDARS: dict[str, Plan] = {
 """Any two that meet in one step are open together for SHORTEST_H some time in the week: "weekdays" and "odd" go with every other."""
 SHORTEST_H = 4                  # shortest opening of any calendar: bench work is planned to fit
 BENCH_H = (0, 0.5, 1, 1, 2, 2, 3, 4)
+LAWS: tuple[Plan, ...] = (
+    {"uniform": {"low": 1, "high": 3}}, {"lognormal": {"mean": 2, "cv": 0.4}}, {"exponential": {"mean": 1.5}},
+    {"triangular": {"low": 0, "mode": 1, "high": 4}}, {"beta": {"a": 2, "b": 3, "low": 0, "high": 4}},
+    {"discrete": {"values": [0, 1, 4], "weights": [1, 2, 1]}}, {"normal": {"mean": 2, "sd": 1, "low": 0}})
 CULTURE_H = (0, 6, 12, 24, 24, 36, 48)
 
 
@@ -55,7 +59,7 @@ class _Maker:
 
     def __init__(self, seed: int) -> None:
         self.seed, self.dice = seed, Dice(seed)
-        self.alive = self.dice.chance(0.88)                  # with cells and a product
+        self.alive = self.dice.chance(0.92)                  # with cells and a product
         self.two_markets = self.dice.chance(0.25)
         self.reserving = self.dice.chance(0.25)              # steps that need several people keep them; then no unit's job needs any
         self.people: dict[str, Plan] = {}
@@ -72,12 +76,14 @@ class _Maker:
         recipe = self._recipe()
         lab, panels = self._lab()
         plan: Plan = {
-            "name": f"random {self.seed}", "horizon_d": dice.pick(14, 21, 28, 35), "start": self._start(), "recipe": recipe,
+            "name": f"random {self.seed}", "start": self._start(), "recipe": recipe, "max_events": 50_000,
             "plant": {"name": "random", "pools": {**self.people, **self.equipment}, "roles": self.roles, "calendars": CALENDARS},
-            "lab": lab, "panels": panels, "drain": dice.chance(0.5), "max_events": 50_000,
+            "lab": lab, "panels": panels,
         }
         if dice.chance(0.1):
-            plan["warm_up_d"] = dice.pick(3, 7)
+            plan["stop_after_batches"] = dice.count(1, plan["start"]["at_most"])
+        else:
+            plan |= {"horizon_d": dice.pick(14, 21, 28, 35), "drain": dice.chance(0.6), "warm_up_d": dice.pick(0, 0, 0, 7)}
         if self.alive:
             plan["product"] = {"name": "cells", "dose_cells": 2e6, "vial_cells": 1e6, "fill_cells": 1e4, "qc_vials": dice.pick(0, 2, 4)}
         return plan
@@ -104,8 +110,8 @@ class _Maker:
 
     def _least(self, role: str) -> int:
         """The smallest pool of a role: as many can be asked for anywhere in it."""
-        counts = [crew["count"] for name in self.roles.get(role, [role]) for crew in self.people[name].get("shifts", {"": self.people[name]}).values()]
-        return int(min(counts))
+        pools = [self.people[name] for name in self.roles.get(role, [role])]
+        return int(min(crew["count"] for pool in pools for crew in pool.get("shifts", {"": pool}).values()))
 
     def _equipment(self) -> None:
         dice = self.dice
@@ -119,11 +125,12 @@ class _Maker:
                 pool |= {"mtbf_h": dice.pick(60, 120, 250), "mttr_h": self._repair_time(), "clock": dice.pick("calendar", "working")}
                 if dice.chance(0.4) and not self.reserving:
                     pool["repair"] = {"needs": {self._role(): 1}, "shift": dice.pick("pause", "overtime"), "priority": dice.pick(-1, 0, 1)}
+                    pool |= {"mtbf_h": 250, "mttr_h": dice.pick(1, 2, {"discrete": {"values": [1, 4], "weights": [1, 1]}})}
             if dice.chance(0.4):
                 pool["cleaning"] = self._job(dice.pick(0, 0.5, 1, 2))
             if dice.chance(0.35):
-                pool["maintenance"] = [{"name": f"service{n}", "every_d": dice.pick(2, 3.5, 7), "stagger_d": dice.pick(0, 0.5, 1),
-                                        "first_d": dice.pick(0, 1, 2), **self._job(dice.pick(1, 2, 4))} for n in range(dice.pick(1, 1, 2))]
+                pool["maintenance"] = [{"name": f"service{n}", "every_d": dice.pick(3.5, 7), "stagger_d": dice.pick(0, 0.5, 1),
+                                        "first_d": dice.pick(0, 1, 2), **self._job(dice.pick(1, 2))} for n in range(dice.pick(1, 1, 2))]
             if name in self.needed and dice.chance(0.2):
                 pool["calendar"] = "weekdays"
             self.equipment[name] = pool
@@ -136,7 +143,8 @@ class _Maker:
     def _job(self, hours: float) -> Plan:
         job: Plan = {"duration_h": hours}
         if self.dice.chance(0.6) and not self.reserving:
-            job |= {"needs": {self._role(): 1}, "shift": self.dice.pick("pause", "pause", "fit", "overtime"), "priority": self.dice.pick(-1, 0, 0)}
+            job |= {"needs": {self._role(): 1}, "shift": self.dice.pick("pause", "pause", "fit", "overtime")}
+            job["priority"] = self.dice.pick(-1, 0, 0)
         return job
 
     # ---- steps
@@ -144,28 +152,26 @@ class _Maker:
         """A step of hands: people, perhaps a bench, at most the shortest opening long."""
         dice = self.dice
         role = self._role()
-        step: Plan = {"name": name, "needs": {role: 1}, "duration_h": dice.among(BENCH_H), "shift": dice.pick("fit", "fit", "overtime", "pause", "pause")}
+        step: Plan = {"name": name, "needs": {role: 1}, "duration_h": dice.among(BENCH_H)}
+        step["shift"] = dice.pick("fit", "fit", "overtime", "pause", "pause")
         many = dice.chance(0.25) and self._least(role) > 1
         if many:
             step |= {"needs": {role: 2}, "reserve": None if self.reserving else False}
         if dice.chance(0.15):
-            step["duration_h"] = dice.pick({"uniform": {"low": 1, "high": 3}}, {"lognormal": {"mean": 2, "cv": 0.4}}, {"exponential": {"mean": 1.5}},
-                                           {"triangular": {"low": 0, "mode": 1, "high": 4}}, {"beta": {"a": 2, "b": 3, "low": 0, "high": 4}})
+            step["duration_h"] = dice.among(LAWS)
             step["planned_h"] = dice.pick(1, 2, 4)
         elif step["duration_h"] and dice.chance(0.15):
             step["spread"] = {"lognormal": {"cv": 0.2}}
             step["planned_h"] = SHORTEST_H
-        if step["shift"] != "fit" and dice.chance(0.3):
+        elif dice.chance(0.15):
+            step |= {"duration_h": 1, "per": dice.pick("vessels", "deviations_minor"), "per_h": dice.pick(0.5, 1), "planned_h": SHORTEST_H}
+        elif step["shift"] != "fit" and dice.chance(0.3):
             step["duration_h"] = dice.pick(6, 10)
-            step.pop("spread", None)
         if dice.chance(0.55) and not (many and self.reserving):
             self._use_bench(step)
         if dice.chance(0.2):
             step["priority"] = dice.pick(-1, 1)
-        step |= more
-        if not step["duration_h"]:
-            step.pop("spread", None)
-        return step
+        return step | more
 
     def _use_bench(self, step: Plan) -> None:
         dice = self.dice
@@ -241,7 +247,7 @@ class _Maker:
             steps.append(feed)
         else:
             steps.append(self.culture("grow"))
-        if dice.chance(0.55):
+        if dice.chance(0.7):
             steps.append(self._gate("gate", steps[-1]["name"]))
         return {"name": "expansion", "steps": steps}
 
@@ -251,33 +257,36 @@ class _Maker:
         step = self.bench(name, look="noise", max_attempts=dice.count(2, 4))
         back = dice.pick(name, again)
         if dice.chance(0.6):
-            step |= {"pass_if": {"at_most": dice.pick(0.7, 1.0, 1.5)}, "on_fail": dice.pick(back, back, back, "stop")}
+            step |= {"pass_if": {"at_most": dice.pick(0.5, 0.7, 1.0)}, "on_fail": dice.pick(back, back, back, "stop")}
         else:
             step["bands"] = [{"at_most": 0.8, "go": "next"}, {"at_most": 1.2, "go": "next", "deviation": dice.pick("minor", "major")},
                              {"at_most": 2.2, "go": back}, {"go": dice.pick("stop", "give_up"), "reason": "out of range"}]
         return step
 
     def _middle(self) -> Plan:
-        steps = [self.bench("extra1") if self.dice.chance(0.5) else self.culture("extra1")]
-        if self.dice.chance(0.6):
-            steps.append(self.culture("extra2") if self.dice.chance(0.5) else self.bench("extra2"))
-        if self.dice.chance(0.4):
-            steps.append(self._gate("check", steps[-1]["name"]))
+        dice = self.dice
+        steps = [self.bench("extra1") if dice.chance(0.5) else self.culture("extra1")]
+        if dice.chance(0.6):
+            steps.append(self.culture("extra2") if dice.chance(0.5) else self.bench("extra2"))
+        if dice.chance(0.4):
+            steps.append(self._gate("check", steps[-1]["name"]) | {"give_up": dice.pick("abort", "count")})
         return {"name": "middle", "steps": steps}
 
     def _harvest(self) -> Plan:
         dice = self.dice
         steps = [self.bench("count", look="cells", samples=self._samples())]
         if self.alive:
-            steps.append(self.bench("plan", operation="plan_fill", parameters={"measured_cells": {"reading": "cells"}, "cells_per_vial": 1e4},
-                                    duration_h=0))
+            plan = {"measured_cells": {"reading": "cells"}, "cells_per_vial": 1e4}
+            steps.append(self.bench("plan", operation="plan_fill", parameters=plan))
             steps.append(self.bench("fill", operation="fill", samples={"final": dice.count(1, 3)}))
         else:
             steps.append(self.bench("pack", samples={"final": 1}))
         decide = self.bench("decide", decide=["release", "second"] if self.two_markets else ["release"])
         if dice.chance(0.15):
-            decide["needs"], decide["duration_h"] = {}, 0
-        decide.pop("on_down", None) if not decide["needs"] else None
+            decide = {"name": "decide", "decide": decide["decide"]}
+        if steps[0]["samples"] and dice.chance(0.4):
+            steps.append(self.bench("review", join=["early"], of="early", pass_if={"at_most": 2}, on_fail=dice.pick("stop", "give_up", "review"),
+                                    give_up=dice.pick("abort", "decide"), max_attempts=2))
         steps.append(decide)
         return {"name": "harvest", "steps": steps}
 
@@ -320,7 +329,12 @@ class _Maker:
         if "repeat" in steps[at]:
             return
         first = self.bench("image") if dice.chance(0.5) else self.culture("image")
-        self.branches["side"] = {"steps": [first, self.bench("score", window=self.window(["image"]))] if dice.chance(0.5) else [first]}
+        score = self.bench("score", window=self.window(["image"]))
+        if dice.chance(0.5):
+            score |= {"look": "noise", "pass_if": {"at_most": 1.6}, "on_fail": dice.pick("stop", "score")}
+            score |= {"max_attempts": 2} if score["on_fail"] == "score" else {}
+        steps_of_side = [first, score] if dice.chance(0.6) else [first]
+        self.branches["side"] = {"steps": steps_of_side, "on_fail": dice.pick("report", "stop_batch")}
         steps[at]["fork"] = ["side"]
         after = [step for step in steps[at + 1 :] if "decide" not in step and "repeat" not in step]
         if after and dice.chance(0.5):
@@ -337,7 +351,7 @@ class _Maker:
         self.lab_pools["analyst"] = {"kind": "people", "count": dice.count(1, 2), "calendar": dice.pick("day", "long", "weekdays")}
         cells: Plan = {"attribute": "viable_cells", "cv": 0.05, "decimals": -3} if self.alive else {"attribute": "none"}
         assays: Plan = {
-            "noise": {"attribute": "none", "sd": 1, "decimals": 2}, "cells": cells,
+            "noise": {"attribute": "none", "sd": 1, "decimals": 2, "invalid_rate": dice.pick(0, 0.1), "lod": 0.05}, "cells": cells,
             "early": self._assay(), "final": self._assay(),
         }
         if self.alive and dice.chance(0.5):

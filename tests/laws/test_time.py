@@ -304,6 +304,29 @@ def test_T5_latest_goes_on_counting_while_set_aside():
         "4:00 6:00:01 QUEUED 0 feed aside"]
 
 
+def test_T5_the_latest_time_of_a_token_that_is_gone_means_nothing():
+    """Aborted in line at 2:00; at 5:00:01, one second after its latest time, there is nobody to be late."""
+    done = play("""
+        horizon_d: 0.3
+        pools: {reactor: {kind: equipment, count: 1, mtbf_h: 2, mttr_h: 0.5}, operator: {kind: people, count: 1, calendar: late}}
+        calendars: {late: {hours: ["06:00-07:00"]}}
+        hold: {vessel: {pool: reactor, on_down: abort}}
+        steps: [{name: grow, duration_h: 1}, {name: feed, needs: {operator: 1}, duration_h: 1, window: {latest_h: 4, late: give_up}}]
+        """)
+
+    assert outcomes(done) == ["2:00 0 aborted:breakdown:reactor"]
+
+
+def test_T5_endless_lateness_is_named(monkeypatch):
+    """A step that is late and sends the batch to itself would never end; it is an error that names the step."""
+    monkeypatch.setattr(lines, "ROUNDS", 1_000)
+    with pytest.raises(lines.Overrun, match="feed"):
+        play("""
+            pools: {}
+            steps: [{name: seed, duration_h: 3}, {name: feed, window: {after: seed.start, latest_h: 1, late: {go: feed}}}]
+            """)
+
+
 def test_T5_every_h_from_the_second_visit_on():
     """Count every 12 h from 96 h on, latest 120 h after inoculation; then accept what there is."""
     done = play("""

@@ -1,0 +1,232 @@
+"""The compiled engine: the readable engine's rules as one numba loop over arrays, equal to it bit for bit.
+
+An instant goes as in the readable engine (T3): calls are answered first, in the order in which they were made, then those go on who were
+told to, then what is due happens in the order of its content, and last the floor hands out work; all again until nothing is due.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from foundry.engine import heap, readable
+from foundry.engine.arrays import *
+from foundry.engine.compiled_batches import QUEUED_KIND, arrive, plan_starts
+from foundry.engine.compiled_diagnosis import locked, watch
+from foundry.engine.compiled_floor import (
+    end_job,
+    end_part,
+    fail,
+    is_token,
+    maintenance_due,
+    pause_job,
+    plan_opening,
+    put_state,
+    queue_job,
+    resume_job,
+    shift,
+    start_units,
+)
+from foundry.engine.compiled_journeys import STOPPED_KIND, WORKED_KIND, answer, finish, go_on, proceed, target_reached
+from foundry.engine.compiled_round import hand_out
+from foundry.engine.compiled_state import *
+from foundry.engine.compiled_state import call, cramped, put
+from foundry.engine.readable import Run
+from foundry.events import ORDER as ROW_ORDER
+from foundry.events import as_events, records_dtype
+from foundry.tables import NEVER, Tables
+from processes.cells import FIELDS
+
+HEADER = np.dtype([("time_s", "<i8"), ("batch", "<i4"), ("step", "<i2"), ("attempt", "<i2"), ("latent", "<f8", (len(FIELDS),))])
+
+
+def run(tables: Tables, seed: int, replication: int) -> Run:
+    """One replication, equal to that of `readable.run` in every row and bit.
+
+    Raises ``Overrun`` as it does, and ValueError for tables that `unsupported` refuses. A deadlock is described by the readable engine,
+    which then runs the replication again.
+    """
+    return run_arrays(tables, arrays_of(tables), seed, replication)
+
+
+def run_arrays(tables: Tables, a: Arrays, seed: int, replication: int) -> Run:
+    """`run` for many replications: with the arrays of the tables, made once."""
+    state = new_state(a, seed, replication)
+    start(a, state)
+    while advance(a, state) == CRAMPED:
+        state = grown(state)
+    if state.n[STATUS] != DONE:
+        return readable.run(tables, seed, replication)      # it says what is wrong
+    return _outcome(tables, state)
+
+
+def _outcome(tables: Tables, s: State) -> Run:
+    """What the engine returns, from its arrays."""
+    n = s.n
+    h_s = tables.h_s if tables.h_s >= 0 else int(n[NOW])
+    days = tables.starvation_s / 86_400
+    names = tables.step_names
+    warnings = [f"batch {order >> 28} waited {days:g} d for {names[step] if step >= 0 else 'a start'}"
+                for order, step in s.warnings[: n[WARNINGS]].tolist()]
+    return Run(as_events(s.rows[: n[ROWS]]), _truth(s), tables.w_s, h_s, int(n[HAPPENED]), warnings, None)
+
+
+def _truth(s: State) -> npt.NDArray[Any]:
+    count = s.n[TRUTHS]
+    records = np.empty(count, HEADER)
+    for k, name in enumerate(("time_s", "batch", "step", "attempt")):
+        records[name] = s.truth_keys[:count, k]
+    records["latent"] = s.truth[:count]
+    return records.view(records_dtype(FIELDS))
+
+
+@njit(cache=True)
+def start(a: Any, s: Any) -> None:
+    """What happens before anything is due."""
+    start_units(a, s)
+    plan_starts(a, s)
+    for c in range(len(a.calendars)):
+        plan_opening(a, s, c)
+
+
+@njit(nogil=True, cache=True)
+def advance(a: Any, s: Any) -> int:
+    """Run until the end, or until an array is too small; returns the STATUS."""
+    n = s.n
+    n[STATUS] = GOING
+    while n[STATUS] == GOING:
+        if cramped(a, s):
+            n[STATUS] = CRAMPED
+        elif n[URGENT] < n[URGENT_END]:
+            _answer_call(a, s)
+        elif n[NORMAL] < n[NORMAL_END]:
+            _let_go_on(a, s)
+        elif n[HEAP] > 0 and s.heap[0, heap.TIME] == n[NOW]:
+            _happen(a, s)
+        elif n[POKED] == 1:
+            hand_out(a, s)
+        else:
+            _next_instant(a, s)
+    return int(n[STATUS])
+
+
+@njit(cache=True)
+def _answer_call(a: Any, s: Any) -> None:
+    """The next call is answered; a worker that is gone does not hear it."""
+    n, k = s.n, s.n[URGENT]
+    w, life, kind, unit, value = s.urgent[k, TO_WORKER], s.urgent[k, TO_LIFE], s.urgent[k, CALL], s.urgent[k, CALL_UNIT], s.urgent[k, CALL_VALUE]
+    n[URGENT] += 1
+    if n[URGENT] == n[URGENT_END]:
+        n[URGENT] = n[URGENT_END] = 0
+    if life == 0 or s.worker[w, LIFE] != life:
+        return
+    if is_token(a, w):
+        proceed(a, s, w, answer(a, s, w, kind, unit, value))
+    elif kind == START_CALL:
+        queue_job(a, s, w)
+    else:
+        pause_job(a, s, w)
+
+
+@njit(cache=True)
+def _let_go_on(a: Any, s: Any) -> None:
+    """The next of those told to go on."""
+    n, k = s.n, s.n[NORMAL]
+    w, stamped = s.normal[k, 0], s.normal[k, 1]
+    n[NORMAL] += 1
+    if n[NORMAL] == n[NORMAL_END]:
+        n[NORMAL] = n[NORMAL_END] = 0
+    if s.worker[w, STAMP] != stamped:
+        return
+    if is_token(a, w):
+        proceed(a, s, w, go_on(a, s, w))
+    else:
+        resume_job(a, s, w)
+
+
+@njit(cache=True)
+def _happen(a: Any, s: Any) -> None:
+    """What is due next happens."""
+    key, who, stamped = s.heap[0, heap.KEY], s.heap[0, heap.WHO], s.heap[0, heap.STAMPED]
+    kind = key >> 59
+    heap.pop(s.heap, s.n[HEAP])
+    s.n[HEAP] -= 1
+    if kind == FINISH or kind == PART or kind == JOB_END or kind == TARGET:
+        if s.worker[who, STAMP] == stamped:
+            _stage_over(a, s, who, kind)
+    elif kind == SHIFT_DUE:
+        shift(a, s, who)
+    elif kind == FAILURE:
+        if s.unit[who, CLOCK] == stamped:
+            fail(a, s, who)
+    elif kind == MAINTENANCE_DUE:
+        maintenance_due(a, s, who, stamped)
+    elif kind == LATEST_DUE:
+        if s.worker[who, VISIT] == stamped and (s.worker[who, STATE] == WAITING or s.worker[who, STATE] == ASIDE):
+            call(s, who, LATE_CALL, -1, 0)
+    else:
+        arrive(a, s, who, stamped)
+
+
+@njit(cache=True)
+def _stage_over(a: Any, s: Any, w: int, kind: int) -> None:
+    """What a worker waited for is due."""
+    if kind == FINISH:
+        proceed(a, s, w, finish(a, s, w))
+    elif kind == PART:
+        end_part(a, s, w)
+    elif kind == TARGET:
+        proceed(a, s, w, target_reached(a, s, w))
+    else:
+        end_job(a, s, w)
+
+
+@njit(cache=True)
+def _next_instant(a: Any, s: Any) -> None:
+    """The clock goes on: to what is due next, to a look for starvation, or to the end."""
+    n = s.n
+    after = s.heap[0, heap.TIME] if n[HEAP] > 0 else NEVER
+    end = n[NOW] + 1 if n[ENDING] == 1 else a.numbers[H_S] if n[AT_H] == 0 and a.numbers[H_S] >= 0 else NEVER
+    n[NOW] = min(after, end, n[WATCH_AT])
+    ends = False
+    if n[NOW] == end:
+        n[AT_H] = 1 if n[NOW] >= a.numbers[H_S] else n[AT_H]
+        ends = n[ENDING] == 1 or a.numbers[DRAIN] == 0 or n[TOKENS] == 0
+    if n[NOW] == n[WATCH_AT]:
+        n[WATCH_AT] += max(1, a.numbers[STARVATION_S] // 4)
+        watch(a, s)
+    if ends and n[STATUS] == GOING:
+        n[STATUS] = STUCK if locked(a, s) else DONE
+        _close_rows(a, s)
+
+
+@njit(cache=True)
+def _close_rows(a: Any, s: Any) -> None:
+    """Unfinished intervals are written with time_s = H and open = 1 (L2)."""
+    for u in range(a.numbers[UNITS]):
+        if s.unit[u, SHOWN] >= 0:
+            put_state(s, u, s.n[NOW], 1)
+    for w in range(a.numbers[UNITS], s.n[WORKERS]):
+        if s.worker[w, LIFE] != 0:
+            _close_token(a, s, w)
+    for k in range(s.n[STARTS], s.n[STARTS_END]):
+        put(s, s.n[NOW], s.starts[k, 0], QUEUED_KIND, s.starts[k, 1], 0, 0, -1, -1, -1, -1, -1.0, a.numbers[R_CAP], 1)
+
+
+@njit(cache=True)
+def _close_token(a: Any, s: Any, w: int) -> None:
+    """The open interval of a token that waits, works or is stopped; none in culture."""
+    worker, state = s.worker, s.worker[w, STATE]
+    if state == CULTURE_STATE:
+        return
+    kind = WORKED_KIND if state == WORKING_STATE else STOPPED_KIND if state == STOPPED_STATE else QUEUED_KIND
+    reason = a.numbers[R_JOIN] if state == JOINING else a.numbers[R_ASIDE] if state == ASIDE else 0
+    value = s.culture[w, AMOUNT] if state == WORKING_STATE and worker[w, STOPPED_BEFORE] == 0 else -1.0
+    put(s, s.n[NOW], worker[w, SINCE_S], kind, worker[w, BATCH], 0, worker[w, NUMBER], worker[w, STEP], worker[w, ATTEMPT], -1, -1, value,
+        reason, 1)
+
+
+__all__ = ["Arrays", "arrays_of", "run", "run_arrays", "unsupported", "ROW_ORDER"]

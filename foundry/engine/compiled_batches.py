@@ -1,0 +1,510 @@
+"""Batches in the compiled engine: starts, the end of a step, samples, gates, panels and leaving. Rule by rule that of readable.py."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from numba import njit
+
+from foundry.engine.arrays import *
+from foundry.engine.compiled_floor import give_back, give_back_list, uniform
+from foundry.engine.compiled_latent import doses, end_environment, look, new_cells, read, sample_cells
+from foundry.engine.compiled_lines import add_unit, unlink, withdraw
+from foundry.engine.compiled_state import *
+from foundry.engine.compiled_state import call, due, let_go, note, put, stamp
+from foundry.engine.readable import REREADS
+from foundry.events import Kind
+from foundry.streams import draw, fold
+from foundry.tables import END, GIVE_UP, STOP
+from qc.measurement import BELOW_LOD, INVALID, PLAIN
+
+QUEUED_KIND, MEASURED_KIND, DECIDED_KIND, LEFT_KIND = int(Kind.QUEUED), int(Kind.MEASURED), int(Kind.DECIDED), int(Kind.LEFT)
+STAYS, WAITS, GONE = -10, -11, -12      # beside the next step: the call changes nothing; the token waits; it has left
+FROM_PLAN, FROM_CAP = 0, 1              # an arrival as planned, or of a start that is counted already
+
+
+# ---- starts
+
+
+@njit(cache=True)
+def plan_starts(a: Any, s: Any) -> None:
+    """Planned starts, or as many as the cap allows at once (A1)."""
+    if a.numbers[PLANNED] == 1:
+        _plan(a, s, 0)
+    else:
+        for _ in range(min(a.numbers[WIP_CAP], a.numbers[AT_MOST])):
+            _start_now(a, s)
+
+
+@njit(cache=True)
+def _plan(a: Any, s: Any, number: int) -> None:
+    """The start of a batch number falls due after its gap."""
+    if number >= a.numbers[AT_MOST]:
+        return
+    gap = 0 if number == 0 else a.numbers[EVERY]
+    if a.numbers[GAP_LAW] >= 0:
+        drawn = uniform(s, a.numbers[GAP_KEY], number, 0, 1)
+        gap = math.floor(draw(a.laws, a.grid, a.numbers[GAP_LAW], drawn) + 0.5)
+    due(a, s, gap, ARRIVAL, 0, number, number, FROM_PLAN)
+
+
+@njit(cache=True)
+def arrive(a: Any, s: Any, number: int, source: int) -> None:
+    """A start falls due."""
+    n = s.n
+    if source == FROM_CAP:
+        _begin(a, s, number)
+        return
+    if a.numbers[H_S] >= 0 and n[NOW] >= a.numbers[H_S]:
+        return
+    _plan(a, s, number + 1)
+    if a.numbers[WIP_CAP] > 0 and (n[IN_CAP] >= a.numbers[WIP_CAP] or n[STARTS] < n[STARTS_END]):
+        s.starts[n[STARTS_END], 0], s.starts[n[STARTS_END], 1] = n[NOW], number
+        n[STARTS_END] += 1
+    else:
+        n[IN_CAP] += 1
+        _begin(a, s, number)
+
+
+@njit(cache=True)
+def _start_now(a: Any, s: Any) -> None:
+    """A start in this instant, for a cap without a plan."""
+    n = s.n
+    number = n[STARTED]
+    n[STARTED] += 1
+    n[IN_CAP] += 1
+    due(a, s, 0, ARRIVAL, 1, number, number, FROM_CAP)
+
+
+@njit(cache=True)
+def _begin(a: Any, s: Any, number: int) -> None:
+    """A batch begins: its main token sets out."""
+    b = _new_batch(a, s, number)
+    w = _new_token(a, s, b, 0, 0, -1)
+    s.batch[b, MAIN] = w
+    new_cells(a, s, w)
+    call(s, w, START_CALL, -1, a.numbers[FIRST_STEP])
+
+
+@njit(cache=True)
+def _new_batch(a: Any, s: Any, number: int) -> int:
+    n, batch = s.n, s.batch
+    b = n[SPARE_BATCH]
+    if b >= 0:
+        n[SPARE_BATCH] = batch[b, MAIN]
+    else:
+        b = n[BATCHES]
+        n[BATCHES] += 1
+    batch[b, :] = 0
+    batch[b, BATCH_NUMBER], batch[b, BATCH_IN_CAP] = number, 1
+    batch[b, FIRST_SIDE] = batch[b, LAST_SIDE] = -1
+    for p in range(a.numbers[PANELS]):
+        batch[b, OUTCOMES + p] = -1
+    s.results[b, :] = math.nan
+    return int(b)
+
+
+@njit(cache=True)
+def _new_token(a: Any, s: Any, b: int, number: int, path: int, row: int) -> int:
+    """A token of a batch; ``row`` its branch, -1 for the main token."""
+    n, worker = s.n, s.worker
+    w = n[SPARE_WORKER]
+    if w >= 0:
+        n[SPARE_WORKER] = worker[w, LINE_NEXT]
+    else:
+        w = n[WORKERS]
+        n[WORKERS] += 1
+    worker[w, :] = 0
+    worker[w, LIFE] = stamp(s)
+    worker[w, BATCH], worker[w, NUMBER], worker[w, OF_BATCH] = s.batch[b, BATCH_NUMBER], number, b
+    worker[w, ORDER] = (worker[w, BATCH] << 28) + number
+    worker[w, BRANCH], worker[w, PATH] = row, path
+    worker[w, CAME_S] = worker[w, SINCE_S] = n[NOW]
+    worker[w, LINE] = worker[w, TAKEN] = worker[w, HELD] = worker[w, STEP] = -1
+    worker[w, CANCELLED] = worker[w, FORKED_AT] = -1
+    worker[w, WHERE], worker[w, STATE] = IN_START, CULTURE_STATE
+    for step in range(a.numbers[STEPS]):
+        worker[w, PAST + PAST_WIDTH * step + BEGUN] = worker[w, PAST + PAST_WIDTH * step + OVER] = -1
+    s.batch[b, ALIVE] += 1
+    n[TOKENS] += 1
+    return int(w)
+
+
+@njit(cache=True)
+def _leave_cap(a: Any, s: Any, b: int) -> None:
+    """The cap has room for another (A1)."""
+    n = s.n
+    if s.batch[b, BATCH_IN_CAP] == 0:
+        return
+    s.batch[b, BATCH_IN_CAP] = 0
+    n[IN_CAP] -= 1
+    if a.numbers[H_S] >= 0 and n[NOW] >= a.numbers[H_S]:
+        return
+    if n[STARTS] < n[STARTS_END]:
+        since, number = s.starts[n[STARTS], 0], s.starts[n[STARTS], 1]
+        n[STARTS] += 1
+        put(s, n[NOW], since, QUEUED_KIND, number, 0, 0, -1, -1, -1, -1, -1.0, a.numbers[R_CAP], 0)
+        n[IN_CAP] += 1
+        due(a, s, 0, ARRIVAL, 0, number, number, FROM_CAP)
+    elif a.numbers[PLANNED] == 0 and n[STARTED] < a.numbers[AT_MOST]:
+        _start_now(a, s)
+
+
+# ---- the end of a step
+
+
+@njit(cache=True)
+def past(s: Any, w: int, step: int, what: int) -> int:
+    """Visits, misses, last start or last end of a step by a token."""
+    return int(s.worker[w, PAST + PAST_WIDTH * step + what])
+
+
+@njit(cache=True)
+def remember(s: Any, w: int, step: int, what: int, value: int) -> None:
+    """Set what `past` tells."""
+    s.worker[w, PAST + PAST_WIDTH * step + what] = value
+
+
+@njit(cache=True)
+def end_of_step(a: Any, s: Any, w: int) -> int:
+    """Record up to date, jump, look, fork and samples, gate, units given back. Returns the next step."""
+    worker, step = s.worker, s.worker[w, STEP]
+    remember(s, w, step, OVER, s.n[NOW])
+    if worker[w, CANCELLED] >= 0:
+        return leave(a, s, w, worker[w, CANCELLED], 0)
+    if a.numbers[BIOLOGY] == 1:
+        end_environment(a, s, w)
+    mark, value = PLAIN, 0.0
+    if a.steps[step, LOOK] >= 0:
+        mark, value = _look(a, s, w)
+    for row in range(a.steps[step, FORKS], a.steps[step, FORKS_END]):
+        _fork(a, s, w, row)
+    go, reason = a.steps[step, NEXT_STEP], 0
+    if a.steps[step, BANDS] < a.steps[step, BANDS_END]:
+        go, reason = _gate(a, s, w, value)
+    if a.steps[step, DECIDE] < a.steps[step, DECIDE_END] and _decide(a, s, w):
+        return GONE
+    if worker[w, BRANCH] >= 0 and go == END:
+        go = _result(a, s, w, mark, value)
+    _part(a, s, w, go)
+    if go == STOP:
+        return leave(a, s, w, a.reasons[reason, ABORTED], 0)
+    return int(go)
+
+
+@njit(cache=True)
+def turn(a: Any, s: Any, w: int, go: int, reason: int) -> int:
+    """The visit ends by another way: no jump, look or fork (K1). Returns the next step."""
+    remember(s, w, s.worker[w, STEP], OVER, s.n[NOW])
+    _part(a, s, w, go)
+    if go == STOP:
+        return leave(a, s, w, a.reasons[reason, ABORTED], 0)
+    return go
+
+
+@njit(cache=True)
+def _part(a: Any, s: Any, w: int, go: int) -> None:
+    """Give back the step's units and the holds that end, note the truth, leave the cap."""
+    worker, step = s.worker, s.worker[w, STEP]
+    give_back_list(a, s, w, TAKEN)
+    u = worker[w, HELD]
+    worker[w, HELD] = -1
+    while u >= 0:
+        after = s.unit[u, UNIT_NEXT]
+        if go < 0 or a.holds[s.unit[u, USE], KEEP + go] == 0:
+            give_back(a, s, u)
+        else:
+            s.unit[u, FRESH] = 0
+            add_unit(s, w, HELD, u)
+        u = after
+    if worker[w, NUMBER] == 0:
+        record(a, s, w, step)
+        until, last = a.numbers[CAP_UNTIL], a.numbers[LAST_HOLD_STEP]
+        if until == step or (until < 0 <= last < go and worker[w, HELD] < 0):
+            _leave_cap(a, s, worker[w, OF_BATCH])
+
+
+@njit(cache=True)
+def record(a: Any, s: Any, w: int, step: int) -> None:
+    """Note the truth about a main token at the end of a visit, or (step -1) of the batch."""
+    if s.worker[w, NUMBER] != 0:
+        return
+    k = s.n[TRUTHS]
+    s.n[TRUTHS] += 1
+    s.truth_keys[k, 0], s.truth_keys[k, 1] = s.n[NOW], s.worker[w, BATCH]
+    s.truth_keys[k, 2], s.truth_keys[k, 3] = step, s.worker[w, ATTEMPT]
+    if a.numbers[BIOLOGY] == 1:
+        look(s, w)
+        s.truth[k, :] = s.scratch[OUT:GIVEN]
+    else:
+        s.truth[k, :] = 0.0
+
+
+@njit(cache=True)
+def _look(a: Any, s: Any, w: int) -> tuple[int, float]:
+    """Read the record with error (K4). At the line an invalid run is read again at once."""
+    worker, assay, row = s.worker, a.steps[s.worker[w, STEP], LOOK], s.worker[w, BRANCH]
+    at_line = row < 0 or a.branches[row, BRANCH_ASSAY] < 0
+    mark, value, again, more = PLAIN, 0.0, 0, True
+    while more:
+        value, mark = read(a, s, w, again)
+        reason = a.numbers[R_BELOW] if mark == BELOW_LOD else a.numbers[R_INVALID] if mark == INVALID else 0
+        note(s, w, MEASURED_KIND, s.n[NOW], value, reason, a.numbers[FIRST_ASSAY] + assay)
+        if mark != INVALID:
+            s.results[worker[w, OF_BATCH], a.numbers[BRANCHES] + assay] = value
+            s.culture[w, READING] = value
+        again += 1
+        more = mark == INVALID and at_line and again < REREADS
+    return mark, value
+
+
+@njit(cache=True)
+def _gate(a: Any, s: Any, w: int, value: float) -> tuple[int, int]:
+    """The first band that holds the reading says where to go, and why (K4, F3)."""
+    worker, step = s.worker, s.worker[w, STEP]
+    b = worker[w, OF_BATCH]
+    if a.steps[step, OF] >= 0:
+        value = s.results[b, a.steps[step, OF]]
+    first, last = a.steps[step, BANDS], a.steps[step, BANDS_END] - 1
+    band = first
+    while band < last and not a.floats[a.bands[band, BAND_FLOATS]] <= value <= a.floats[a.bands[band, BAND_FLOATS] + 1]:
+        band += 1
+    go, reason, deviation = a.bands[band, BAND_GO], a.bands[band, BAND_REASON], a.bands[band, BAND_DEVIATION]
+    if deviation > 0:
+        s.batch[b, MINOR + deviation - 1] += 1
+    if go == END:
+        _decided(a, s, w, band - first, a.numbers[R_MINOR + deviation - 1] if deviation > 0 else 0)
+        return a.steps[step, NEXT_STEP], 0
+    retry = 0 <= go <= step
+    if retry or go in (STOP, GIVE_UP):
+        remember(s, w, step, MISSES, past(s, w, step, MISSES) + 1)
+    most = a.steps[step, MAX_ATTEMPTS]
+    if go == GIVE_UP or (most > 0 and retry and past(s, w, step, MISSES) >= most):
+        go = a.steps[step, GIVE_UP_TO]
+    _decided(a, s, w, band - first, reason if go == STOP else a.numbers[R_RETRY] if retry else 0)
+    return go, reason
+
+
+@njit(cache=True)
+def _decided(a: Any, s: Any, w: int, band: int, reason: int) -> None:
+    note(s, w, DECIDED_KIND, s.n[NOW], float(band), reason, a.numbers[GATE])
+
+
+@njit(cache=True)
+def _result(a: Any, s: Any, w: int, mark: int, value: float) -> int:
+    """Invalid runs are done again, readings out of limits repeated (K6). Returns the next step or END."""
+    worker, row = s.worker, s.worker[w, BRANCH]
+    b, branch, at = worker[w, OF_BATCH], a.branches[row, BRANCH_INDEX], a.branches[row, BRANCH_FLOATS]
+    if a.branches[row, BRANCH_ASSAY] < 0:
+        s.results[b, branch] = s.culture[w, READING]
+        return END
+    if mark == INVALID:
+        return int(a.branches[row, ON_INVALID])
+    if not a.floats[at + SAMPLE_LOW] <= value <= a.floats[at + SAMPLE_HIGH] and worker[w, RETESTED] < a.branches[row, RETESTS]:
+        worker[w, RETESTED] += 1
+        _decided(a, s, w, 0, a.numbers[R_RETEST])
+        return int(a.branches[row, BRANCH_FIRST])
+    s.results[b, branch] = value
+    return END
+
+
+# ---- side tokens
+
+
+@njit(cache=True)
+def _fork(a: Any, s: Any, w: int, row: int) -> None:
+    """A side token sets out; what is left of an earlier visit is superseded (F2)."""
+    worker, step = s.worker, s.worker[w, STEP]
+    b, branch = worker[w, OF_BATCH], a.branches[row, BRANCH_INDEX]
+    old = s.batch[b, FIRST_SIDE]
+    while old >= 0 and not (a.branches[worker[old, BRANCH], BRANCH_INDEX] == branch and worker[old, FORKED_AT] == step):
+        old = worker[old, SIDE_NEXT]
+    if old >= 0:
+        _forget_side(s, old)
+        dismiss(s, old, a.numbers[R_SUPERSEDED])
+    s.batch[b, TOKENS_MADE] += 1
+    path = fold(worker[w, PATH], a.branches[row, FORK_KEY], worker[w, ATTEMPT])
+    side = _new_token(a, s, b, s.batch[b, TOKENS_MADE], path, row)
+    sample_cells(a, s, w, row, side)
+    s.culture[side, READING] = math.nan
+    last = s.batch[b, LAST_SIDE]
+    worker[side, FORKED_AT], worker[side, SIDE_BEFORE], worker[side, SIDE_NEXT] = step, last, -1
+    if last < 0:
+        s.batch[b, FIRST_SIDE] = side
+    else:
+        worker[last, SIDE_NEXT] = side
+    s.batch[b, LAST_SIDE] = side
+    call(s, side, START_CALL, -1, a.branches[row, BRANCH_FIRST])
+
+
+@njit(cache=True)
+def _forget_side(s: Any, side: int) -> None:
+    """The batch does not wait for a side token any more."""
+    worker = s.worker
+    b, before, after = worker[side, OF_BATCH], worker[side, SIDE_BEFORE], worker[side, SIDE_NEXT]
+    if before < 0:
+        s.batch[b, FIRST_SIDE] = after
+    else:
+        worker[before, SIDE_NEXT] = after
+    if after < 0:
+        s.batch[b, LAST_SIDE] = before
+    else:
+        worker[after, SIDE_BEFORE] = before
+    worker[side, FORKED_AT] = -1
+
+
+@njit(cache=True)
+def listed(a: Any, what: int, first: int, last: int) -> bool:
+    """Whether a number stands in a part of ``lists``."""
+    for k in range(first, last):
+        if a.lists[k] == what:
+            return True
+    return False
+
+
+@njit(cache=True)
+def awaited(a: Any, s: Any, w: int) -> bool:
+    """Whether a side token that the token's step joins is still on its way."""
+    step = s.worker[w, STEP]
+    side = s.batch[s.worker[w, OF_BATCH], FIRST_SIDE]
+    while side >= 0:
+        if listed(a, a.branches[s.worker[side, BRANCH], BRANCH_INDEX], a.steps[step, JOIN], a.steps[step, JOIN_END]):
+            return True
+        side = s.worker[side, SIDE_NEXT]
+    return False
+
+
+@njit(cache=True)
+def cancel(a: Any, s: Any, b: int, step: int) -> None:
+    """Side tokens of branches that are needless from this step on (F2)."""
+    side = s.batch[b, FIRST_SIDE]
+    while side >= 0:
+        after = s.worker[side, SIDE_NEXT]
+        if listed(a, a.branches[s.worker[side, BRANCH], BRANCH_INDEX], a.steps[step, CANCELS], a.steps[step, CANCELS_END]):
+            _forget_side(s, side)
+            dismiss(s, side, a.numbers[R_CANCELLED])
+        side = after
+
+
+@njit(cache=True)
+def dismiss(s: Any, side: int, reason: int) -> None:
+    """Cancelled: at work it finishes the step and leaves, else it leaves now (F4)."""
+    if s.worker[side, CANCELLED] >= 0:
+        return
+    s.worker[side, CANCELLED] = reason
+    withdraw(s, side)
+    if s.worker[side, STATE] != WORKING_STATE:
+        call(s, side, LEAVE_CALL, -1, reason)
+
+
+@njit(cache=True)
+def _report(a: Any, s: Any, w: int, reason: int) -> None:
+    """A side token is done: its join may go on, or its result, or its failure, ends the batch (F6)."""
+    worker, row = s.worker, s.worker[w, BRANCH]
+    if worker[w, FORKED_AT] >= 0:
+        _forget_side(s, w)
+    b = worker[w, OF_BATCH]
+    if s.batch[b, BATCH_ENDED] == 1 or worker[w, CANCELLED] >= 0:
+        return
+    main, at = s.batch[b, MAIN], a.branches[row, BRANCH_FLOATS]
+    failed = a.reasons[reason, ENDED_BY]
+    if failed < 0 and a.branches[row, BRANCH_ASSAY] >= 0:
+        result = s.results[b, a.branches[row, BRANCH_INDEX]]
+        if not a.floats[at + SAMPLE_LOW] <= result <= a.floats[at + SAMPLE_HIGH]:
+            failed = a.branches[row, BRANCH_REASON]
+    if a.branches[row, STOP_BATCH] == 1 and failed >= 0:
+        call(s, main, ABORT_CALL, -1, failed)
+    elif worker[main, STATE] == JOINING and worker[main, READY] == WAITS_READY and not awaited(a, s, main):
+        worker[main, READY] = IS_READY
+        let_go(s, main)
+
+
+# ---- panels and leaving
+
+
+@njit(cache=True)
+def _decide(a: Any, s: Any, w: int) -> bool:
+    """Each panel takes or rejects the batch; decided for its last market the batch ends (F4). True when it has left."""
+    step, b = s.worker[w, STEP], s.worker[w, OF_BATCH]
+    for k in range(a.steps[step, DECIDE], a.steps[step, DECIDE_END]):
+        p = a.lists[k]
+        reason = _rejects(a, s, b, p)
+        if s.batch[b, DECIDED] == 0:
+            s.batch[b, FIRST_REASON] = p
+        if s.batch[b, OUTCOMES + p] < 0:
+            s.batch[b, DECIDED] += 1
+        s.batch[b, OUTCOMES + p] = reason
+        note(s, w, DECIDED_KIND, s.n[NOW], 1.0 if reason == 0 else 0.0, reason, a.numbers[FIRST_PANEL] + p)
+    if s.batch[b, DECIDED] < a.numbers[PANELS]:
+        return False
+    released = False
+    for p in range(a.numbers[PANELS]):
+        released = released or s.batch[b, OUTCOMES + p] == 0
+    made = doses(a, s, w) if released else 0
+    first = s.batch[b, OUTCOMES + s.batch[b, FIRST_REASON]]
+    _part(a, s, w, END)
+    leave(a, s, w, a.numbers[R_RELEASED] if released else a.reasons[first, REJECTED], made)
+    return True
+
+
+@njit(cache=True)
+def _rejects(a: Any, s: Any, b: int, p: int) -> int:
+    """Reason with which a panel rejects, 0 when it releases: the first of its limits that does not hold."""
+    for k in range(a.panels[p, 0], a.panels[p, 1]):
+        branch, at = a.limits[k, LIMIT_BRANCH], a.limits[k, LIMIT_FLOATS]
+        value = s.results[b, branch] if branch >= 0 else s.results[b, a.numbers[BRANCHES] + a.limits[k, LIMIT_ASSAY]]
+        if not a.floats[at] <= value <= a.floats[at + 1]:
+            return int(a.limits[k, LIMIT_REASON])
+    return 0
+
+
+@njit(cache=True)
+def leave(a: Any, s: Any, w: int, reason: int, made: int) -> int:
+    """The token is gone and frees all; a batch ends with its main token (F4). Returns GONE."""
+    worker, n = s.worker, s.n
+    withdraw(s, w)
+    unlink(s, w)
+    give_back_list(a, s, w, TAKEN)
+    give_back_list(a, s, w, HELD)
+    n[TOKENS] -= 1
+    record(a, s, w, -1)
+    note(s, w, LEFT_KIND, worker[w, CAME_S], float(made), reason, -1)
+    if worker[w, NUMBER] == 0:
+        _end_batch(a, s, worker[w, OF_BATCH])
+    else:
+        _report(a, s, w, reason)
+    if a.numbers[DRAIN] == 1 and n[TOKENS] == 0 and n[NOW] >= a.numbers[H_S]:
+        n[ENDING] = 1
+    _free_token(s, w)
+    return GONE
+
+
+@njit(cache=True)
+def _free_token(s: Any, w: int) -> None:
+    """Its row, and that of a batch without tokens, may be used again."""
+    worker, n = s.worker, s.n
+    b = worker[w, OF_BATCH]
+    worker[w, LIFE] = worker[w, STAMP] = worker[w, VISIT] = 0
+    worker[w, LINE_NEXT] = n[SPARE_WORKER]
+    n[SPARE_WORKER] = w
+    s.batch[b, ALIVE] -= 1
+    if s.batch[b, ALIVE] == 0:
+        s.batch[b, MAIN] = n[SPARE_BATCH]
+        n[SPARE_BATCH] = b
+
+
+@njit(cache=True)
+def _end_batch(a: Any, s: Any, b: int) -> None:
+    """Side tokens go, the cap has room, and the run may end."""
+    s.batch[b, BATCH_ENDED] = 1
+    side = s.batch[b, FIRST_SIDE]
+    while side >= 0:
+        after = s.worker[side, SIDE_NEXT]
+        _forget_side(s, side)
+        dismiss(s, side, a.numbers[R_CANCELLED])
+        side = after
+    _leave_cap(a, s, b)
+    s.n[ENDED_BATCHES] += 1
+    if s.n[ENDED_BATCHES] == a.numbers[STOP_AFTER]:
+        s.n[ENDING] = 1

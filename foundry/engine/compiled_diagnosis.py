@@ -1,0 +1,158 @@
+"""Starvation and deadlock in the compiled engine (N4): whether there is one; the readable engine finds the words. It changes nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from foundry.engine.arrays import *
+from foundry.engine.compiled_batches import awaited, listed
+from foundry.engine.compiled_floor import is_token
+from foundry.engine.compiled_state import *
+
+
+@njit(cache=True)
+def watch(a: Any, s: Any) -> None:
+    """Warn of tokens that have waited long; STUCK when some wait for each other for ever."""
+    n, worker, first = s.n, s.worker, s.n[WARNINGS]
+    if n[NOW] > a.numbers[LIMIT_S] or (n[HEAP] == 0 and n[ENDING] == 0 and (n[AT_H] == 1 or a.numbers[H_S] < 0)):
+        n[STATUS] = EMPTY
+        return
+    for w in range(a.numbers[UNITS], n[WORKERS]):
+        if worker[w, LIFE] != 0 and _waits(s, w) and worker[w, SINCE_S] <= n[NOW] - a.numbers[STARVATION_S] and worker[w, TOLD] == 0:
+            worker[w, TOLD] = 1
+            _warn(s, w, first)
+    if n[WARNINGS] > first and locked(a, s):
+        n[STATUS] = STUCK
+
+
+@njit(cache=True)
+def _warn(s: Any, w: int, first: int) -> None:
+    """Note the warning by batch and token, among those of this look."""
+    place, order = s.n[WARNINGS], s.worker[w, ORDER]
+    while place > first and s.warnings[place - 1, 0] > order:
+        s.warnings[place, 0], s.warnings[place, 1] = s.warnings[place - 1, 0], s.warnings[place - 1, 1]
+        place -= 1
+    s.warnings[place, 0], s.warnings[place, 1] = order, s.worker[w, STEP]
+    s.n[WARNINGS] += 1
+
+
+@njit(cache=True)
+def _waits(s: Any, w: int) -> bool:
+    """In a line, or for what it must be told of."""
+    return bool(s.worker[w, LINE] >= 0 or s.worker[w, READY] != NOT_READY)
+
+
+@njit(cache=True)
+def locked(a: Any, s: Any) -> bool:
+    """Whether some that wait could not go on if all others ended.
+
+    Start with all that wait; take out, again and again, whoever could be served by units that none of the rest has.
+    """
+    stuck = np.zeros(s.n[WORKERS], np.int64)
+    keepers = np.zeros(a.numbers[UNITS], np.int64)
+    left = a.pools[:, POOL_COUNT].copy()
+    asked = np.zeros(a.numbers[POOLS], np.int64)
+    for w in range(s.n[WORKERS]):
+        if _may_be_stuck(a, s, w):
+            stuck[w] = 1
+            _keep_units(a, s, w, keepers, left, 1)
+    going = True
+    while going:
+        going = False
+        for w in range(s.n[WORKERS]):
+            if stuck[w] == 1 and _could_go_on(a, s, w, left, asked, stuck):
+                stuck[w] = 0
+                _keep_units(a, s, w, keepers, left, -1)
+                going = True
+    for w in range(s.n[WORKERS]):
+        if stuck[w] == 1 and (not is_token(a, w) or s.worker[w, TAKEN] >= 0 or s.worker[w, HELD] >= 0):
+            return True
+    return False
+
+
+@njit(cache=True)
+def _may_be_stuck(a: Any, s: Any, w: int) -> bool:
+    """It waits, and has units, or its own batch waits for it: whoever has nothing keeps nothing from others."""
+    worker = s.worker
+    if not is_token(a, w):
+        return bool(s.unit[w, UNIT_JOB] >= 0 and worker[w, LINE] >= 0)
+    if worker[w, LIFE] == 0 or not _waits(s, w):
+        return False
+    if worker[w, TAKEN] >= 0 or worker[w, HELD] >= 0:
+        return True
+    b = worker[w, OF_BATCH]
+    main = s.batch[b, MAIN]
+    return bool(main != w and s.batch[b, BATCH_ENDED] == 0 and worker[main, READY] != NOT_READY)
+
+
+@njit(cache=True)
+def _keep_units(a: Any, s: Any, w: int, keepers: Any, left: Any, more: int) -> None:
+    """Count a worker among the keepers of its units, or (more -1) no longer; a job keeps its own unit."""
+    if not is_token(a, w):
+        _keep_unit(s, w, keepers, left, more)
+    for head in (TAKEN, HELD):
+        u = s.worker[w, head]
+        while u >= 0:
+            _keep_unit(s, u, keepers, left, more)
+            u = s.unit[u, UNIT_NEXT]
+
+
+@njit(cache=True)
+def _keep_unit(s: Any, u: int, keepers: Any, left: Any, more: int) -> None:
+    kept_before = keepers[u] > 0
+    keepers[u] += more
+    if kept_before != (keepers[u] > 0):
+        left[s.unit[u, POOL]] -= more
+
+
+@njit(cache=True)
+def _could_go_on(a: Any, s: Any, w: int, left: Any, asked: Any, stuck: Any) -> bool:
+    """Whether units that none of the stuck has would serve a worker's next start, or what it awaits is not stuck."""
+    line = s.worker[w, LINE]
+    if line < 0:
+        return not _awaits_stuck(a, s, w, stuck)
+    asked[:] = 0
+    for at in range(a.lines[line, LINE_NEEDS], a.lines[line, LINE_NEEDS_END]):
+        need, served = a.lists[at], False
+        for k in range(a.needs[need, NEED_POOLS], a.needs[need, NEED_POOLS_END]):
+            p = a.lists[k]
+            if left[p] - asked[p] >= a.needs[need, NEED_COUNT]:
+                asked[p] += a.needs[need, NEED_COUNT]
+                served = True
+                break
+        if not served:
+            return False
+    for at in range(a.lines[line, LINE_HOLDS], a.lines[line, LINE_HOLDS_END]):
+        asked[a.holds[a.lists[at], HOLD_POOL]] += a.holds[a.lists[at], HOLD_COUNT]
+    for p in range(len(asked)):
+        if asked[p] != 0 and asked[p] > left[p]:
+            return False
+    return True
+
+
+@njit(cache=True)
+def _awaits_stuck(a: Any, s: Any, w: int, stuck: Any) -> bool:
+    """Whether a repair or, without one, a side token that a worker waits for is stuck."""
+    repairs = False
+    for head in (TAKEN, HELD):
+        u = s.worker[w, head]
+        while u >= 0:
+            kept = head == HELD or a.needs[s.unit[u, USE], PEOPLE] == 0
+            if kept and s.unit[u, DOWN] == 1 and s.unit[u, UNIT_JOB] >= 0:
+                repairs = True
+                if stuck[u] == 1:
+                    return True
+            u = s.unit[u, UNIT_NEXT]
+    step = s.worker[w, STEP]
+    if repairs or not is_token(a, w) or step < 0 or not awaited(a, s, w):
+        return False
+    side = s.batch[s.worker[w, OF_BATCH], FIRST_SIDE]
+    while side >= 0:
+        branch = a.branches[s.worker[side, BRANCH], BRANCH_INDEX]
+        if stuck[side] == 1 and listed(a, branch, a.steps[step, JOIN], a.steps[step, JOIN_END]):
+            return True
+        side = s.worker[side, SIDE_NEXT]
+    return False

@@ -1,0 +1,427 @@
+"""A token's journey in the compiled engine: join, culture, line, work, stop and resume. Rule by rule that of journeys.py.
+
+A function that moves a token returns its next step, END at the end of the recipe, WAITS while it waits for something, GONE when it has left.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from numba import njit
+
+from foundry.engine.arrays import *
+from foundry.engine.compiled_batches import (
+    GONE,
+    QUEUED_KIND,
+    STAYS,
+    WAITS,
+    awaited,
+    cancel,
+    end_of_step,
+    leave,
+    past,
+    record,
+    remember,
+    turn,
+)
+from foundry.engine.compiled_floor import (
+    WORKING_KIND,
+    blocked,
+    give_back,
+    give_back_list,
+    give_people,
+    mark_for,
+    mark_list,
+    plan_stages,
+    stage,
+    uniform,
+)
+from foundry.engine.compiled_latent import begin_environment, driver
+from foundry.engine.compiled_lines import add_unit, enter, link, unlink, withdraw
+from foundry.engine.compiled_state import *
+from foundry.engine.compiled_state import due, note, stamp
+from foundry.events import Kind
+from foundry.streams import draw
+from foundry.tables import ABORT, END, GIVE_UP, GO_ON, LOSE, NEVER, PAUSE, REDO, WAIT
+
+HELD_KIND, WORKED_KIND, STOPPED_KIND = int(Kind.HELD), int(Kind.WORKED), int(Kind.STOPPED)
+
+
+@njit(cache=True)
+def proceed(a: Any, s: Any, w: int, go: int) -> None:
+    """Step after step, until the token waits or leaves."""
+    while go >= 0:
+        go = _visit(a, s, w, go)
+    if go == END:
+        leave(a, s, w, a.numbers[R_FINISHED] if s.worker[w, NUMBER] == 0 else a.numbers[R_JOINED], 0)
+
+
+@njit(cache=True)
+def _visit(a: Any, s: Any, w: int, step: int) -> int:
+    """Arrive at a step: first the samples it joins."""
+    worker, now = s.worker, s.n[NOW]
+    before = worker[w, STEP]
+    ended = -1 if before < 0 else past(s, w, before, OVER)
+    worker[w, BEFORE_S] = now if ended < 0 else ended
+    worker[w, STEP] = step
+    _count_visit(s, w, past(s, w, step, VISITS) + 1)
+    if a.steps[step, JOIN] == a.steps[step, JOIN_END]:
+        return _culture(a, s, w)
+    worker[w, SINCE_S] = now
+    mark_list(a, s, w, HELD, HELD_KIND)
+    worker[w, STATE] = JOINING
+    return _join(a, s, w)
+
+
+@njit(cache=True)
+def _count_visit(s: Any, w: int, number: int) -> None:
+    """Visits of a step count from 1 and are the log's attempt (F3)."""
+    s.worker[w, ATTEMPT] = number
+    s.worker[w, VISIT] = stamp(s)
+    remember(s, w, s.worker[w, STEP], VISITS, number)
+
+
+@njit(cache=True)
+def _wait_ready(s: Any, w: int, where: int) -> int:
+    """Wait until told that what is missing is there."""
+    s.worker[w, STAMP] = stamp(s)
+    s.worker[w, WHERE], s.worker[w, READY] = where, WAITS_READY
+    return WAITS
+
+
+@njit(cache=True)
+def _join(a: Any, s: Any, w: int) -> int:
+    """Wait for side tokens of the latest visit of their forks (F2)."""
+    if awaited(a, s, w):
+        return _wait_ready(s, w, IN_JOIN)
+    s.worker[w, READY] = NOT_READY
+    if s.n[NOW] > s.worker[w, SINCE_S]:
+        note(s, w, QUEUED_KIND, s.worker[w, SINCE_S], -1.0, a.numbers[R_JOIN], -1)
+    return _culture(a, s, w)
+
+
+@njit(cache=True)
+def _culture(a: Any, s: Any, w: int) -> int:
+    """Planned time until the target of the step's window (T5, T6)."""
+    worker, now = s.worker, s.n[NOW]
+    step = worker[w, STEP]
+    worker[w, LATEST] = NEVER
+    if a.steps[step, WINDOW] == 0:
+        return _queue(a, s, w)
+    base = _base(a, s, w)
+    target = base + a.steps[step, TARGET_S]
+    if a.steps[step, EVERY_S] > 0 and worker[w, ATTEMPT] > 1 and past(s, w, step, BEGUN) >= 0:
+        target = past(s, w, step, BEGUN) + a.steps[step, EVERY_S]
+    if a.steps[step, LATEST_S] >= 0 and a.steps[step, LATE] != GO_ON:
+        worker[w, LATEST] = base + a.steps[step, LATEST_S]
+    join_s = _open_second(a, a.steps[step, START_ON], max(now, target))
+    if join_s <= now:
+        return _queue(a, s, w)
+    worker[w, STATE], worker[w, WHERE] = CULTURE_STATE, IN_CULTURE
+    mark_list(a, s, w, HELD, WORKING_KIND)
+    worker[w, STAMP] = stamp(s)
+    if join_s < NEVER:
+        due(a, s, join_s - now, TARGET, worker[w, BATCH], worker[w, NUMBER], w, worker[w, STAMP])
+    return WAITS
+
+
+@njit(cache=True)
+def _base(a: Any, s: Any, w: int) -> int:
+    """Where the step's window counts from: the latest of `after`, else the end of the step before."""
+    base, step = -1, s.worker[w, STEP]
+    for k in range(a.steps[step, AFTER], a.steps[step, AFTER_END], 2):
+        base = max(base, past(s, w, a.lists[k], OVER if a.lists[k + 1] == 1 else BEGUN))
+    return int(base if base >= 0 else s.worker[w, BEFORE_S])
+
+
+@njit(cache=True)
+def _open_second(a: Any, calendar: int, second: int) -> int:
+    """The first second at or after ``second`` in which the calendar is open."""
+    if calendar < 0:
+        return second
+    low, high = a.calendars[calendar, CALENDAR_OPENINGS], a.calendars[calendar, CALENDAR_OPENINGS_END]
+    end = high
+    while low < high:
+        middle = (low + high) // 2
+        if a.openings[middle, 1] <= second:
+            low = middle + 1
+        else:
+            high = middle
+    return NEVER if low == end else max(second, a.openings[low, 0])
+
+
+@njit(cache=True)
+def _queue(a: Any, s: Any, w: int) -> int:
+    """The token joins the line with the rank it keeps (N2)."""
+    step = s.worker[w, STEP]
+    s.worker[w, RANK] = (a.steps[step, PRIORITY] << 40) + s.n[NOW]
+    s.worker[w, SHIFT_NOW] = a.steps[step, SHIFT]
+    return _line(a, s, w)
+
+
+@njit(cache=True)
+def _late(a: Any, s: Any, w: int) -> int:
+    """The rule of a window that has passed."""
+    step = s.worker[w, STEP]
+    late = a.steps[step, LATE]
+    return turn(a, s, w, a.steps[step, GIVE_UP_TO] if late == GIVE_UP else late, a.numbers[R_WINDOW])
+
+
+@njit(cache=True)
+def _line(a: Any, s: Any, w: int) -> int:
+    """Stand in line until the floor starts the step, and watch its latest start."""
+    worker, now = s.worker, s.n[NOW]
+    latest = worker[w, LATEST]
+    if now > latest:
+        return _late(a, s, w)
+    if latest < NEVER:
+        due(a, s, latest + 1 - now, LATEST_DUE, worker[w, BATCH], worker[w, NUMBER], w, worker[w, VISIT])
+    return _line_or_aside(a, s, w)
+
+
+@njit(cache=True)
+def _line_or_aside(a: Any, s: Any, w: int) -> int:
+    """Set aside while a held unit is down (B3), else in line."""
+    u = s.worker[w, HELD]
+    while u >= 0 and s.unit[u, DOWN] == 0:
+        u = s.unit[u, UNIT_NEXT]
+    if u < 0:
+        return _stand(a, s, w)
+    s.worker[w, SINCE_S] = s.n[NOW]
+    s.worker[w, STATE] = ASIDE
+    return _aside(a, s, w)
+
+
+@njit(cache=True)
+def _aside(a: Any, s: Any, w: int) -> int:
+    if blocked(a, s, w):
+        return _wait_ready(s, w, IN_ASIDE)
+    s.worker[w, READY] = NOT_READY
+    note(s, w, QUEUED_KIND, s.worker[w, SINCE_S], -1.0, a.numbers[R_ASIDE], -1)
+    return _stand(a, s, w)
+
+
+@njit(cache=True)
+def _stand(a: Any, s: Any, w: int) -> int:
+    """Join the line of the step and of the holds still to be taken."""
+    worker, step = s.worker, s.worker[w, STEP]
+    worker[w, SINCE_S] = s.n[NOW]
+    worker[w, STATE], worker[w, WHERE] = WAITING, IN_LINE
+    mark_list(a, s, w, HELD, HELD_KIND)
+    first, last = a.steps[step, HOLDS], a.steps[step, HOLDS_END]
+    wanted = (1 << (last - first)) - 1
+    u = worker[w, HELD]
+    while u >= 0:
+        hold = s.unit[u, USE]
+        if first <= hold < last:
+            wanted &= ~(1 << (hold - first))
+        u = s.unit[u, UNIT_NEXT]
+    enter(s, w, a.steps[step, STEP_LINE] + wanted)
+    return WAITS
+
+
+# ---- work
+
+
+@njit(cache=True)
+def begin_step(a: Any, s: Any, w: int) -> None:
+    """A step starts: what its line was, what it takes, how long it works. Its duration is drawn once."""
+    worker, now = s.worker, s.n[NOW]
+    step = worker[w, STEP]
+    note(s, w, QUEUED_KIND, worker[w, SINCE_S], -1.0, 0, -1)
+    worker[w, SINCE_S] = now
+    remember(s, w, step, BEGUN, now)
+    worker[w, STATE], worker[w, STOPPED_BEFORE] = WORKING_STATE, 0
+    s.culture[w, AMOUNT] = driver(a, s, w)
+    if a.numbers[BIOLOGY] == 1 and a.steps[step, RATE] != 0 and a.steps[step, JUMP] == 0:
+        begin_environment(a, s, w)
+    if a.steps[step, CANCELS] < a.steps[step, CANCELS_END] and worker[w, NUMBER] == 0:
+        cancel(a, s, worker[w, OF_BATCH], step)
+    _show_work(a, s, w)
+    plan_stages(a, s, w, a.steps[step, NEEDS], a.steps[step, NEEDS_END], _duration(a, s, w))
+    stage(a, s, w)
+
+
+@njit(cache=True)
+def _duration(a: Any, s: Any, w: int) -> int:
+    worker, step = s.worker, s.worker[w, STEP]
+    if a.steps[step, DURATION_S] >= 0 and a.steps[step, PER] < 0:
+        return int(a.steps[step, DURATION_S])
+    u = uniform(s, a.steps[step, DURATION_KEY], worker[w, BATCH], worker[w, PATH], worker[w, ATTEMPT])
+    drawn = draw(a.laws, a.grid, a.steps[step, DURATION_LAW], u)
+    if a.steps[step, PER] >= 0:
+        at = a.steps[step, STEP_FLOATS]
+        drawn *= a.floats[at + BASE_S] + a.floats[at + PER_S] * s.culture[w, AMOUNT]
+    return max(0, math.floor(drawn + 0.5))
+
+
+@njit(cache=True)
+def _show_work(a: Any, s: Any, w: int) -> None:
+    mark_list(a, s, w, TAKEN, WORKING_KIND)
+    mark_list(a, s, w, HELD, WORKING_KIND)
+    if s.worker[w, SHIFT_NOW] == PAUSE:
+        link(s, w, PAUSABLE_LINK)
+
+
+@njit(cache=True)
+def finish(a: Any, s: Any, w: int) -> int:
+    """The work is done."""
+    unlink(s, w)
+    _note_work(s, w, 0)
+    return end_of_step(a, s, w)
+
+
+@njit(cache=True)
+def _note_work(s: Any, w: int, reason: int) -> None:
+    """A stretch of work ends; the first has the amount of the step's driver."""
+    amount = -1.0 if s.worker[w, STOPPED_BEFORE] == 1 else s.culture[w, AMOUNT]
+    note(s, w, WORKED_KIND, s.worker[w, SINCE_S], amount, reason, -1)
+
+
+# ---- calls
+
+
+@njit(cache=True)
+def _answer(a: Any, s: Any, w: int, kind: int, unit: int, value: int, row: int, reason: int) -> int:
+    """What a call means to a token that does not work; a row of kind ``row`` (-1 none) closes its waiting if it goes."""
+    worker, step = s.worker, s.worker[w, STEP]
+    hit = kind == DOWN_CALL and value != WAIT and s.unit[unit, HOLDER] == w
+    if not hit and kind not in (LEAVE_CALL, ABORT_CALL, LATE_CALL):
+        return STAYS
+    unlink(s, w)
+    if row >= 0:
+        note(s, w, row, worker[w, SINCE_S], -1.0, reason, -1)
+    if kind == LEAVE_CALL:
+        return leave(a, s, w, value, 0)
+    if kind == ABORT_CALL:
+        return leave(a, s, w, a.reasons[value, ABORTED], 0)
+    if kind == LATE_CALL:
+        return _late(a, s, w)
+    return turn(a, s, w, a.steps[step, GIVE_UP_TO], a.pools[s.unit[unit, POOL], BREAKDOWN])
+
+
+@njit(cache=True)
+def answer(a: Any, s: Any, w: int, kind: int, unit: int, value: int) -> int:
+    """A token answers a call, wherever it is."""
+    where = s.worker[w, WHERE]
+    if kind == START_CALL:
+        return value
+    if where == AT_WORK:
+        return _stop(a, s, w, kind, unit, value)
+    if where == IN_STOP or where == IN_RESUME:
+        return _answer_stopped(a, s, w, kind, unit, value)
+    if where == IN_CULTURE:
+        go = _answer(a, s, w, kind, unit, value, -1, 0)
+        return WAITS if go == STAYS else go
+    s.worker[w, READY] = NOT_READY
+    withdraw(s, w)
+    reason = a.numbers[R_JOIN] if where == IN_JOIN else a.numbers[R_ASIDE] if where == IN_ASIDE else 0
+    go = _answer(a, s, w, kind, unit, value, QUEUED_KIND, reason)
+    if go != STAYS:
+        return go
+    if where == IN_JOIN:
+        return _join(a, s, w)
+    if where == IN_ASIDE:
+        return _aside(a, s, w)
+    note(s, w, QUEUED_KIND, s.worker[w, SINCE_S], -1.0, 0, -1)
+    return _line_or_aside(a, s, w)
+
+
+@njit(cache=True)
+def _stop(a: Any, s: Any, w: int, kind: int, unit: int, value: int) -> int:
+    """Work is interrupted: by closing, a breakdown or the end of the batch (B1, B2, F6)."""
+    worker, step = s.worker, s.worker[w, STEP]
+    worker[w, WORKED_S] += s.n[NOW] - worker[w, BEGAN_S]
+    if unit >= 0 and s.unit[unit, HOLDER] != w:
+        stage(a, s, w)                                      # it gave the unit back in this instant
+        return WAITS
+    unlink(s, w)
+    why = a.numbers[R_PAUSE] if unit < 0 else a.pools[s.unit[unit, POOL], BREAKDOWN]
+    if kind == ABORT_CALL or kind == LEAVE_CALL:
+        _note_work(s, w, value)
+        return leave(a, s, w, a.reasons[value, ABORTED] if kind == ABORT_CALL else value, 0)
+    if worker[w, CANCELLED] >= 0:
+        _note_work(s, w, worker[w, CANCELLED])              # it stops, so it leaves (F4)
+        return leave(a, s, w, worker[w, CANCELLED], 0)
+    _note_work(s, w, why)
+    if kind == DOWN_CALL and value == REDO:
+        return _redo(a, s, w)
+    if kind == DOWN_CALL and (value == LOSE or value == ABORT):
+        return turn(a, s, w, a.steps[step, GIVE_UP_TO], why)
+    worker[w, STOPPED_BEFORE] = 1
+    give_people(a, s, w)
+    worker[w, SINCE_S], worker[w, STATE] = s.n[NOW], STOPPED_STATE
+    link(s, w, STOPPED_LINK)
+    mark_list(a, s, w, TAKEN, HELD_KIND)
+    mark_list(a, s, w, HELD, HELD_KIND)
+    return _resume(a, s, w)
+
+
+@njit(cache=True)
+def _redo(a: Any, s: Any, w: int) -> int:
+    """Everything this step took is given back, and the step is done again (B2 redo)."""
+    give_back_list(a, s, w, TAKEN)
+    u = s.worker[w, HELD]
+    s.worker[w, HELD] = -1
+    while u >= 0:
+        after = s.unit[u, UNIT_NEXT]
+        if s.unit[u, FRESH] == 1:
+            give_back(a, s, u)
+        else:
+            add_unit(s, w, HELD, u)
+        u = after
+    record(a, s, w, s.worker[w, STEP])
+    _count_visit(s, w, s.worker[w, ATTEMPT] + 1)
+    return _line(a, s, w)
+
+
+@njit(cache=True)
+def _resume(a: Any, s: Any, w: int) -> int:
+    """On with the remaining seconds when all it keeps is up and open, and its people are there again (B1)."""
+    if blocked(a, s, w):
+        return _wait_ready(s, w, IN_STOP)
+    worker, need = s.worker, s.worker[w, STAGE]
+    worker[w, READY], worker[w, WHERE] = NOT_READY, IN_RESUME
+    enter(s, w, a.needs[need, RESUME_LINE] if need < worker[w, STAGES_END] else a.steps[worker[w, STEP], RESUME_LAST])
+    return WAITS
+
+
+@njit(cache=True)
+def _answer_stopped(a: Any, s: Any, w: int, kind: int, unit: int, value: int) -> int:
+    """A stopped token is called."""
+    s.worker[w, READY] = NOT_READY
+    withdraw(s, w)
+    if kind == DOWN_CALL and value == REDO and s.unit[unit, HOLDER] == w:
+        unlink(s, w)
+        note(s, w, STOPPED_KIND, s.worker[w, SINCE_S], -1.0, 0, -1)
+        return _redo(a, s, w)
+    go = STAYS if kind == SHUT_CALL else _answer(a, s, w, kind, unit, value, STOPPED_KIND, 0)
+    return _resume(a, s, w) if go == STAYS else go
+
+
+@njit(cache=True)
+def go_on(a: Any, s: Any, w: int) -> int:
+    """What a token waited for is there."""
+    where = s.worker[w, WHERE]
+    if where == IN_JOIN:
+        return _join(a, s, w)
+    if where == IN_ASIDE:
+        return _aside(a, s, w)
+    if where == IN_STOP:
+        return _resume(a, s, w)
+    unlink(s, w)
+    note(s, w, STOPPED_KIND, s.worker[w, SINCE_S], -1.0, 0, -1)
+    s.worker[w, SINCE_S], s.worker[w, STATE] = s.n[NOW], WORKING_STATE
+    _show_work(a, s, w)
+    stage(a, s, w)
+    return WAITS
+
+
+@njit(cache=True)
+def target_reached(a: Any, s: Any, w: int) -> int:
+    """The token has been in culture until its window opened."""
+    return _queue(a, s, w)
+
+
+__all__ = ["answer", "begin_step", "finish", "go_on", "mark_for", "proceed", "target_reached", "GONE"]

@@ -1,0 +1,190 @@
+"""Cells in the compiled engine: when the rules act on a worker's record, and what an assay reports of it. Rule by rule latent.py."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from numba import njit
+
+from foundry.engine import rules
+from foundry.engine.arrays import *
+from foundry.engine.compiled_floor import uniform
+from foundry.engine.compiled_state import *
+from foundry.streams import draw, normal_quantile
+from foundry.tables import FIRST_DEVIATION
+from processes.cells import (
+    ATTRIBUTES,
+    CAUSES,
+    CULTURE,
+    ENVIRONMENT_S,
+    FED_S,
+    FIELDS,
+    GRID_S,
+    LOSS_FROM_S,
+    THRESHOLD_CONTAMINATION,
+    VIALS,
+    new_record,
+)
+from processes.operations import FROZEN
+from qc.measurement import measure
+
+DRIVER_CODES = tuple(ATTRIBUTES[name].code for name in ("vials", "vessels", "volume_l", "cells_1e9"))
+NEW_RECORD = new_record()
+FIELD_COUNT, CAUSE_COUNT, FIRST_HAZARD = len(FIELDS), len(CAUSES), THRESHOLD_CONTAMINATION - 1
+
+
+@njit(cache=True)
+def new_cells(a: Any, s: Any, w: int) -> None:
+    """A new batch: donor and line effects, and the threshold of each rare cause (K3), without a step in the address."""
+    now, batch = s.n[NOW], s.worker[w, BATCH]
+    s.culture[w, :] = 0.0
+    s.culture[w, EXPOSED_S] = now
+    if a.numbers[BIOLOGY] == 0:
+        return
+    record = s.record[w]
+    record[:] = NEW_RECORD
+    record[FED_S] = record[LOSS_FROM_S] = record[ENVIRONMENT_S] = record[GRID_S] = float(now)
+    for k in range(len(a.effects)):
+        drawn = uniform(s, a.effects[k, EFFECT_KEY], batch, 0, 1)
+        record[a.effects[k, EFFECT_FIELD]] = draw(a.laws, a.grid, a.effects[k, EFFECT_LAW], drawn)
+    if a.numbers[HAZARDS_ON] == 1:
+        for cause in range(CAUSE_COUNT):
+            drawn = uniform(s, a.lists[a.numbers[THRESHOLDS] + cause], batch, 0, 1)
+            record[THRESHOLD_CONTAMINATION + 3 * cause] = -math.log(drawn)
+
+
+@njit(cache=True)
+def look(s: Any, w: int) -> None:
+    """Bring the record at this second to the scratch place OUT; nothing is kept (K5)."""
+    rules.peek(s.record[w], s.culture[w], float(s.n[NOW]), s.scratch[OUT:GIVEN])
+
+
+@njit(cache=True)
+def _keep(s: Any, w: int) -> None:
+    rules.keep(s.record[w], s.scratch[OUT:GIVEN], float(s.n[NOW]))
+
+
+@njit(cache=True)
+def begin_environment(a: Any, s: Any, w: int) -> None:
+    """The environment of a step without a jump begins at its start (K1)."""
+    look(s, w)
+    _keep(s, w)
+    _give_parameters(a, s, w)
+    rules.begin(s.record[w], s.culture[w], a.steps[s.worker[w, STEP], RATE], s.scratch[GIVEN:HAZARD], float(s.n[NOW]))
+
+
+@njit(cache=True)
+def end_environment(a: Any, s: Any, w: int) -> None:
+    """Record up to date, exposure to rare causes, then the jump and the environment that begins with it (K1, K3)."""
+    step, now = s.worker[w, STEP], float(s.n[NOW])
+    look(s, w)
+    struck = s.worker[w, NUMBER] == 0 and a.numbers[HAZARDS_ON] == 1 and _expose(a, s, w)
+    if a.steps[step, JUMP] == 0:
+        if struck:
+            _keep(s, w)
+        return
+    _keep(s, w)
+    _give_parameters(a, s, w)
+    rules.jump(a.steps[step, JUMP], s.record[w], s.scratch[GIVEN:HAZARD], now)
+    if a.steps[step, RATE] != 0:
+        rules.begin(s.record[w], s.culture[w], a.steps[step, RATE], s.scratch[GIVEN:HAZARD], now)
+
+
+@njit(cache=True)
+def _expose(a: Any, s: Any, w: int) -> bool:
+    """Add this visit's hazards; True when a cause with an effect at once strikes, which changes OUT."""
+    now = s.n[NOW]
+    hours = (now - s.culture[w, EXPOSED_S]) / 3600.0
+    s.culture[w, EXPOSED_S] = now
+    at = a.steps[s.worker[w, STEP], STEP_FLOATS] + STEP_HAZARDS
+    for cause in range(CAUSE_COUNT):
+        s.scratch[HAZARD + cause] = a.floats[at + cause] + a.floats[a.numbers[HOURLY] + cause] * hours
+    struck = rules.expose(s.scratch[OUT:GIVEN], s.scratch[HAZARD:], float(now))
+    for k in range(FIRST_HAZARD, FIELD_COUNT):
+        s.record[w, k] = s.scratch[OUT + k]
+    return bool(struck != 0)
+
+
+@njit(cache=True)
+def _give_parameters(a: Any, s: Any, w: int) -> None:
+    """Parameters of the operation to the scratch place GIVEN."""
+    worker = s.worker
+    step = worker[w, STEP]
+    s.scratch[GIVEN:HAZARD] = 0.0
+    for k in range(a.steps[step, PARAMETERS], a.steps[step, PARAMETERS_END]):
+        assay, key = a.parameters[k, PARAMETER_READING], a.parameters[k, PARAMETER_KEY]
+        if assay >= 0:
+            value = s.results[worker[w, OF_BATCH], a.numbers[BRANCHES] + assay]
+            if math.isnan(value):
+                s.n[STATUS] = STUCK
+        else:
+            drawn = uniform(s, key, worker[w, BATCH], worker[w, PATH], worker[w, ATTEMPT]) if key != 0 else 0.5
+            value = draw(a.laws, a.grid, a.parameters[k, PARAMETER_LAW], drawn)
+        s.scratch[GIVEN + k - a.steps[step, PARAMETERS]] = value
+
+
+@njit(cache=True)
+def sample_cells(a: Any, s: Any, w: int, row: int, side: int) -> None:
+    """A copy for a side token; the sampled cells leave the parent (K2). Samples for an assay are fixed as drawn."""
+    now = float(s.n[NOW])
+    s.culture[side, :] = 0.0
+    s.culture[side, EXPOSED_S] = now
+    if a.numbers[BIOLOGY] == 0:
+        return
+    look(s, w)
+    out = s.scratch[OUT:GIVEN]
+    s.record[side, :] = out
+    taken = a.floats[a.branches[row, BRANCH_FLOATS] + SAMPLE_CELLS]
+    if taken > 0:
+        _keep(s, w)
+        rules.take(s.record[w], taken)
+    if a.branches[row, BRANCH_ASSAY] < 0:
+        s.record[side, :] = s.record[w]
+    s.culture[side, 0:CULTURE] = s.culture[w, 0:CULTURE]
+    if a.branches[row, BRANCH_ASSAY] >= 0:
+        out[:] = s.record[side]
+        rules.keep(s.record[side], out, now)
+        s.scratch[GIVEN:HAZARD] = 0.0
+        rules.begin(s.record[side], s.culture[side], FROZEN, s.scratch[GIVEN:HAZARD], now)
+
+
+@njit(cache=True)
+def driver(a: Any, s: Any, w: int) -> float:
+    """Amount of the step's driver at the start of a visit (T4)."""
+    code = a.steps[s.worker[w, STEP], DRIVER]
+    if code < 0:
+        return 0.0
+    if code >= FIRST_DEVIATION:
+        return float(s.batch[s.worker[w, OF_BATCH], MINOR + code - FIRST_DEVIATION])
+    if a.numbers[BIOLOGY] == 0:
+        return 0.0
+    look(s, w)
+    return float(rules.attribute(DRIVER_CODES[code], s.scratch[OUT:GIVEN], float(s.n[NOW])))
+
+
+@njit(cache=True)
+def doses(a: Any, s: Any, w: int) -> int:
+    """Doses in a released batch: vials left after those for quality control."""
+    if a.numbers[BIOLOGY] == 0:
+        return 0
+    return max(0, int(s.record[w, VIALS]) - a.numbers[QC_VIALS]) // a.numbers[VIALS_PER_DOSE]
+
+
+@njit(cache=True)
+def read(a: Any, s: Any, w: int, again: int) -> tuple[float, int]:
+    """What an assay reports of a token now, and its mark (K4). ``again`` counts repeats at the line."""
+    worker, step = s.worker, s.worker[w, STEP]
+    assay = a.steps[step, LOOK]
+    at = a.assays[assay, ASSAY_FLOATS]
+    true = 0.0
+    if a.numbers[BIOLOGY] == 1:
+        look(s, w)
+        true = rules.attribute(a.assays[assay, ATTRIBUTE], s.scratch[OUT:GIVEN], float(s.n[NOW]))
+    cv, sd, false_positive, invalid_rate = a.floats[at + CV], a.floats[at + SD], a.floats[at + FALSE_POSITIVE], a.floats[at + INVALID_RATE]
+    who, path, visit = worker[w, BATCH], worker[w, PATH], worker[w, ATTEMPT] + (again << 16)
+    z = normal_quantile(uniform(s, a.steps[step, READ_ERROR], who, path, visit)) if cv > 0 or sd > 0 else 0.0
+    u_false = uniform(s, a.steps[step, READ_FALSE], who, path, visit) if false_positive > 0 else 1.0
+    u_invalid = uniform(s, a.steps[step, READ_INVALID], who, path, visit) if invalid_rate > 0 else 1.0
+    return measure(a.assays[assay, ASSAY_KIND], true, a.floats[at + BIAS], cv, sd, a.floats[at + LOD], a.assays[assay, DECIMALS],
+                   false_positive, invalid_rate, a.assays[assay, FAILS_LOW], z, u_false, u_invalid)

@@ -1,0 +1,200 @@
+"""The handing out of work in the compiled engine (N2), once a round. Rule by rule that of lines.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba import njit
+
+from foundry.engine.arrays import *
+from foundry.engine.compiled_floor import begin_job, is_token
+from foundry.engine.compiled_journeys import begin_step
+from foundry.engine.compiled_lines import add_unit, step_out, take_unit
+from foundry.engine.compiled_state import *
+from foundry.engine.compiled_state import let_go
+from foundry.engine.lines import ROUNDS as MOST_ROUNDS
+from foundry.tables import SHARED_ONLY
+
+
+@njit(cache=True)
+def hand_out(a: Any, s: Any) -> None:
+    """Start, again and again, the highest-ranked work that can start."""
+    n = s.n
+    n[POKED] = 0
+    _count_round(s)
+    if n[RESERVING] == 1:
+        s.pool[:, KEPT_BACK] = 0
+        n[RESERVING] = 0
+    count = _candidates(a, s)
+    while count > 0:
+        best = _highest(s, count)
+        line = s.line[best, CANDIDATE]
+        if s.line[line, HEAD] >= 0 and _fits(a, s, line):
+            _start(a, s, line)
+            if s.line[line, HEAD] >= 0:
+                continue
+        elif s.line[line, HEAD] >= 0 and a.lines[line, RESERVE] != 0:
+            _reserve(a, s, line)
+        count -= 1
+        s.line[best, CANDIDATE] = s.line[count, CANDIDATE]
+
+
+@njit(cache=True)
+def _count_round(s: Any) -> None:
+    n = s.n
+    if n[INSTANT] != n[NOW]:
+        n[INSTANT], n[ROUNDS] = n[NOW], 0
+    n[ROUNDS] += 1
+    if n[ROUNDS] > MOST_ROUNDS:
+        n[STATUS] = SPENT
+
+
+@njit(cache=True)
+def _candidates(a: Any, s: Any) -> int:
+    """Lines in which somebody might start, to the list CANDIDATE; their number."""
+    count = 0
+    for k in range(s.n[ACTIVE]):
+        line = s.line[k, ACTIVE_LINE]
+        calendar = a.lines[line, LINE_START_ON]
+        if (calendar < 0 or s.calendar[calendar, CALENDAR_OPEN] == 1) and (a.lines[line, RESERVE] != 0 or _available(a, s, line)):
+            s.line[count, CANDIDATE] = line
+            count += 1
+    return count
+
+
+@njit(cache=True)
+def _available(a: Any, s: Any, line: int) -> bool:
+    """Whether all pools without which nothing can start are open and have a free unit."""
+    for k in range(a.numbers[MASK_WORDS]):
+        if a.lists[a.lines[line, MASK] + k] & ~s.n[AVAILABLE + k] != 0:
+            return False
+    return True
+
+
+@njit(cache=True)
+def _highest(s: Any, count: int) -> int:
+    """Place of the candidate whose head has the highest rank; one without a head comes first, to be dropped."""
+    best, head = 0, s.line[s.line[0, CANDIDATE], HEAD]
+    for k in range(1, count):
+        if head < 0:
+            break
+        other = s.line[s.line[k, CANDIDATE], HEAD]
+        if other < 0 or s.worker[other, RANK] < s.worker[head, RANK] or (
+                s.worker[other, RANK] == s.worker[head, RANK] and s.worker[other, ORDER] < s.worker[head, ORDER]):
+            best, head = k, other
+    return best
+
+
+@njit(cache=True)
+def _span(a: Any, line: int, need: int) -> int:
+    """Seconds a pool must stay open for a need; -1 without a fit test (C3)."""
+    planned = a.lines[line, PLANNED_S]
+    return int(a.needs[need, FOR_S] if 0 <= a.needs[need, FOR_S] < planned else planned)
+
+
+@njit(cache=True)
+def _open_for(s: Any, p: int, span: int) -> bool:
+    """Whether a pool is open, and for so long."""
+    return bool(s.pool[p, POOL_OPEN] == 1 and (span < 0 or s.n[NOW] + span <= s.pool[p, CLOSING]))
+
+
+@njit(cache=True)
+def _left(a: Any, s: Any, line: int, needs: int, holds: int, p: int) -> int:
+    """Free units of a pool beside those kept back and those for so many needs and holds of the line."""
+    left = s.pool[p, FREE] - s.pool[p, KEPT_BACK]
+    picks = AVAILABLE + a.numbers[MASK_WORDS]
+    for k in range(needs):
+        if s.n[picks + k] == p:
+            left -= a.needs[a.lists[a.lines[line, LINE_NEEDS] + k], NEED_COUNT]
+    for k in range(holds):
+        hold = a.lists[a.lines[line, LINE_HOLDS] + k]
+        if a.holds[hold, HOLD_POOL] == p:
+            left -= a.holds[hold, HOLD_COUNT]
+    return int(left)
+
+
+@njit(cache=True)
+def _fits(a: Any, s: Any, line: int) -> bool:
+    """Whether pools serve a line's needs and holds now; those that serve the needs are noted, in order.
+
+    A pool that would close before the planned end counts as shut for a step with `fit` (C3).
+    """
+    picks = AVAILABLE + a.numbers[MASK_WORDS]
+    first, count = a.lines[line, LINE_NEEDS], a.lines[line, LINE_NEEDS_END] - a.lines[line, LINE_NEEDS]
+    for k in range(count):
+        need = a.lists[first + k]
+        span, found = _span(a, line, need), False
+        for at in range(a.needs[need, NEED_POOLS], a.needs[need, NEED_POOLS_END]):
+            p = a.lists[at]
+            if _open_for(s, p, span) and _left(a, s, line, k, 0, p) >= a.needs[need, NEED_COUNT]:
+                s.n[picks + k], found = p, True
+                break
+        if not found:
+            return False
+    for k in range(a.lines[line, LINE_HOLDS_END] - a.lines[line, LINE_HOLDS]):
+        hold = a.lists[a.lines[line, LINE_HOLDS] + k]
+        p = a.holds[hold, HOLD_POOL]
+        if not _open_for(s, p, a.lines[line, PLANNED_S]) or _left(a, s, line, count, k, p) < a.holds[hold, HOLD_COUNT]:
+            return False
+    return True
+
+
+@njit(cache=True)
+def _start(a: Any, s: Any, line: int) -> None:
+    """The head of a line takes its units and starts."""
+    w = s.line[line, HEAD]
+    step_out(s, w)
+    picks = AVAILABLE + a.numbers[MASK_WORDS]
+    for k in range(a.lines[line, LINE_NEEDS_END] - a.lines[line, LINE_NEEDS]):
+        need = a.lists[a.lines[line, LINE_NEEDS] + k]
+        for _ in range(a.needs[need, NEED_COUNT]):
+            add_unit(s, w, TAKEN, take_unit(a, s, w, s.n[picks + k], need))
+    for k in range(a.lines[line, LINE_HOLDS], a.lines[line, LINE_HOLDS_END]):
+        hold = a.lists[k]
+        for _ in range(a.holds[hold, HOLD_COUNT]):
+            u = take_unit(a, s, w, a.holds[hold, HOLD_POOL], hold)
+            s.unit[u, FRESH] = 1
+            add_unit(s, w, HELD, u)
+    if a.lines[line, RESUMES] == 1:
+        let_go(s, w)
+    elif is_token(a, w):
+        begin_step(a, s, w)
+    else:
+        begin_job(a, s, w)
+
+
+@njit(cache=True)
+def _reserve(a: Any, s: Any, line: int) -> None:
+    """Keep free units for the first token of a reserving line, when only busy units stop it (N2)."""
+    several_only = a.lines[line, RESERVE] == SHARED_ONLY
+    for at in range(a.lines[line, LINE_NEEDS], a.lines[line, LINE_NEEDS_END]):
+        need = a.lists[at]
+        p = _first_allowed(a, s, line, need)
+        if p < 0 or (several_only and a.needs[need, NEED_COUNT] == 1 and s.pool[p, FREE] <= s.pool[p, KEPT_BACK]):
+            return
+    for at in range(a.lines[line, LINE_HOLDS], a.lines[line, LINE_HOLDS_END]):
+        p, count = a.holds[a.lists[at], HOLD_POOL], a.holds[a.lists[at], HOLD_COUNT]
+        if not _open_for(s, p, a.lines[line, PLANNED_S]) or (several_only and count == 1 and s.pool[p, FREE] <= s.pool[p, KEPT_BACK]):
+            return
+    for at in range(a.lines[line, LINE_NEEDS], a.lines[line, LINE_NEEDS_END]):
+        need = a.lists[at]
+        _keep_back(s, _first_allowed(a, s, line, need), a.needs[need, NEED_COUNT], several_only)
+    for at in range(a.lines[line, LINE_HOLDS], a.lines[line, LINE_HOLDS_END]):
+        _keep_back(s, a.holds[a.lists[at], HOLD_POOL], a.holds[a.lists[at], HOLD_COUNT], several_only)
+
+
+@njit(cache=True)
+def _first_allowed(a: Any, s: Any, line: int, need: int) -> int:
+    """The first open pool of a need's role, -1 without one."""
+    for at in range(a.needs[need, NEED_POOLS], a.needs[need, NEED_POOLS_END]):
+        if _open_for(s, a.lists[at], _span(a, line, need)):
+            return int(a.lists[at])
+    return -1
+
+
+@njit(cache=True)
+def _keep_back(s: Any, p: int, count: int, several_only: bool) -> None:
+    if several_only and count == 1:
+        return
+    s.pool[p, KEPT_BACK] += min(count, max(0, s.pool[p, FREE] - s.pool[p, KEPT_BACK]))
+    s.n[RESERVING] = 1

@@ -1,0 +1,216 @@
+"""Laws of side tokens, readings, decisions and the truth: nothing is decided on what was not measured, and no cell appears from nowhere."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator
+
+import numpy as np
+
+from foundry.events import Kind
+from foundry.tables import END, GIVE_UP, STOP, BandRow, LimitRow, PanelRow
+from processes.cells import CAUSES
+from qc.measurement import round_half_even
+from tests.laws.logbook import Logbook, Row, Visit
+
+# ---- side tokens
+
+def side_tokens_end_with_their_batch(log: Logbook) -> Iterator[str]:
+    """When a batch ends, its side tokens leave at once or, at work, when the step ends or stops; none begins another (F4)."""
+    gone = {batch: row.time for (batch, token), row in log.left.items() if token == 0}
+    for (batch, token), visits in log.journeys.items():
+        end = gone.get(batch)
+        if token == 0 or end is None:
+            continue
+        left = log.left.get((batch, token))
+        at_work = [row for visit in visits for row in visit.worked if row.since <= end and row.time >= end]
+        if left is None or left.time > end:
+            until = max((row.time for row in at_work), default=end)
+            if until < (log.end if left is None else left.time):
+                yield f"token {batch}.{token} outlived its batch, which ended at {end}"
+            if left is not None and log.tables.reasons[left.reason] not in ("cancelled", "superseded"):
+                yield f"token {batch}.{token} left after its batch as {log.tables.reasons[left.reason]}"
+        if any(row.since > end for visit in visits for row in (*visit.queued, *visit.worked)):
+            yield f"token {batch}.{token} began something after its batch ended at {end}"
+
+
+def joins_wait_for_all(log: Logbook) -> Iterator[str]:
+    """A step with a join is queued for no earlier than the last of the side tokens left, and waits at the join no longer (F2)."""
+    for (batch, token), visits in log.journeys.items():
+        for visit in visits if token == 0 else ():
+            begun = min((row.since for row in visit.intervals), default=-1)
+            if not visit.step.join or not visit.queued:
+                continue
+            awaited = [log.left.get(key) for key in log.journeys if key[0] == batch and key[1] > 0 and log.came[key] <= begun
+                       and log.branch_of(log.journeys[key][0].step.index).index in visit.step.join]
+            if any(row is None for row in awaited):
+                yield f"{log.name(visit)} did not wait for a side token"
+                continue
+            ready = max([begun, *(row.time for row in awaited if row is not None and row.reason == log.reason["joined"])])
+            if visit.queued[0].since < ready:
+                yield f"{log.name(visit)} joined its line at {visit.queued[0].since}, a side token left at {ready}"
+            failed = [row.time for row in awaited if row is not None and row.reason != log.reason["joined"]]
+            if visit.joining and visit.joining[-1].time not in (ready, *failed):
+                yield f"{log.name(visit)} waited at its join until {visit.joining[-1].time}, all was there at {ready}"
+
+
+# ---- readings and decisions
+
+def readings_have_the_decimals_of_their_assay(log: Logbook) -> Iterator[str]:
+    """Reported values are rounded, never negative but for an invalid run, 0 below the LOD (K4)."""
+    first = len(log.tables.pools)
+    for row in log.rows:
+        if row.kind != Kind.MEASURED:
+            continue
+        assay, mark = log.tables.assays[row.resource - first], log.tables.reasons[row.reason]
+        expected = {"invalid": -1.0, "<LOD": 0.0}.get(mark, round_half_even(row.value, assay.decimals))
+        if row.value != expected or (row.value < 0) != (mark == "invalid"):
+            yield f"{assay.name} reported {row.value!r} {mark}"
+
+
+def gates_take_the_first_band_that_holds_the_reading(log: Logbook) -> Iterator[str]:
+    """The band, its reason, and where the batch goes, worked out from the readings of the log (K4, F3)."""
+    for key, visits in log.journeys.items():
+        misses: dict[int, int] = defaultdict(int)
+        for visit, follower in zip(visits, [*visits[1:], None], strict=True):
+            decided = [row for row in visit.points if row.kind == Kind.DECIDED and row.resource == len(log.tables.resource_names) - 1]
+            if not visit.step.bands or not visit.finished or not decided:
+                if visit.step.bands and visit.finished and log.left.get(key, _NONE).time != visit.end:
+                    yield f"{log.name(visit)} finished and decided nothing"
+                continue
+            reading = _last_reading(log, visit)
+            n, band = next(((n, b) for n, b in enumerate(visit.step.bands) if b.low <= reading <= b.high),
+                           (len(visit.step.bands) - 1, visit.step.bands[-1]))
+            go, reason = _goes(log, visit, band, misses)
+            if (decided[0].value, decided[0].reason) != (n, reason):
+                yield f"{log.name(visit)} read {reading}, decided {decided[0]}, expected band {n} {log.tables.reasons[reason]}"
+            there = log.left.get(key) if go in (STOP, END) else None
+            if go == STOP and (there is None or log.tables.reasons[there.reason] != f"aborted:{log.tables.reasons[band.reason]}"):
+                yield f"{log.name(visit)} was stopped and its batch went on"
+            if go >= 0 and follower is not None and follower.step.index != go:
+                yield f"{log.name(visit)} went to {follower.step.name}, not to {log.tables.steps[go].name}"
+
+
+_NONE = Row(-1, *(0,) * 12)
+
+
+def _last_reading(log: Logbook, visit: Visit) -> float:
+    if visit.step.of >= 0:
+        return _results(log, visit.key[0], visit.end).get(visit.step.of, math.nan)
+    return [row.value for row in visit.points if _is_reading(log, row)][-1]
+
+
+def _goes(log: Logbook, visit: Visit, band: BandRow, misses: dict[int, int]) -> tuple[int, int]:
+    """Next step (or END, STOP) and the reason that stands in the log."""
+    if band.go == END:
+        return visit.step.next, 0 if not band.deviation else log.reason[f"deviation:{('minor', 'major')[band.deviation - 1]}"]
+    again = 0 <= band.go <= visit.step.index
+    if again or band.go in (STOP, GIVE_UP):
+        misses[visit.step.index] += 1
+    spent = bool(visit.step.max_attempts) and again and misses[visit.step.index] >= visit.step.max_attempts
+    go = visit.step.give_up if band.go == GIVE_UP or spent else band.go
+    return go, band.reason if go == STOP else log.reason["retry"] if again else 0
+
+
+def _results(log: Logbook, batch: int, until: int) -> dict[int, float]:
+    """Last value of each branch whose side token was done, and not cancelled, by then."""
+    results: dict[int, tuple[int, float]] = {}
+    for (b, token), visits in log.journeys.items():
+        left = log.left.get((b, token))
+        if b != batch or token == 0 or left is None or left.time > until or left.reason != log.reason["joined"]:
+            continue
+        values = [row.value for visit in visits for row in sorted(visit.points) if _is_reading(log, row)]
+        index = log.branch_of(visits[0].step.index).index
+        if values and left.time >= results.get(index, (-1, 0.0))[0]:
+            results[index] = left.time, values[-1]
+    return {index: value for index, (_, value) in results.items()}
+
+
+def _is_reading(log: Logbook, row: Row) -> bool:
+    return row.kind == Kind.MEASURED and row.reason != log.reason["invalid"]
+
+
+def panels_decide_on_complete_results(log: Logbook) -> Iterator[str]:
+    """Nothing is released without all results; the verdict and its reason follow from the last values reported (K6, F4)."""
+    first, decided = len(log.tables.pools) + len(log.tables.assays), defaultdict(list)
+    for row in log.rows:
+        if row.kind == Kind.DECIDED and row.resource != len(log.tables.resource_names) - 1:
+            panel = log.tables.panels[row.resource - first]
+            readings = _readings(log, row, panel)
+            failed = [x for x, value in zip(panel.limits, readings, strict=True) if not x.low <= value <= x.high]
+            reason = log.reason[log.tables.assays[failed[0].assay].name] if failed else 0
+            if (row.value, row.reason) != (0.0 if failed else 1.0, reason):
+                yield f"panel {panel.name} read {readings} and decided {row}"
+            decided[row.batch].append(row)
+    for (batch, token), left in log.left.items():
+        name = log.tables.reasons[left.reason]
+        if token == 0 and name.partition(":")[0] in ("released", "rejected"):
+            rows = decided[batch]
+            first_reason = log.tables.reasons[rows[0].reason] if rows else "nothing decided"
+            expected = "released" if any(row.value == 1 for row in rows) else f"rejected:{first_reason}"
+            if len(rows) != len(log.tables.panels) or name != expected or left.time != max(row.time for row in rows):
+                yield f"batch {batch} left as {name} after {rows}"
+
+
+def _readings(log: Logbook, row: Row, panel: PanelRow) -> list[float]:
+    results = _results(log, row.batch, row.time)
+    return [results.get(x.branch, math.nan) if x.branch >= 0 else _line_reading(log, row, x) for x in panel.limits]
+
+
+def _line_reading(log: Logbook, row: Row, limit: LimitRow) -> float:
+    """Last value of an assay that is read at the line."""
+    values = [point.value for visit in log.journeys[row.batch, 0] for point in visit.points
+              if point.resource == len(log.tables.pools) + limit.assay and _is_reading(log, point)]
+    return values[-1] if values else math.nan
+
+
+# ---- truth
+
+def records_follow_the_log(log: Logbook) -> Iterator[str]:
+    """Times never fall; one record per ended visit of a main token and one at its end, in the same second as in the log (L1)."""
+    times = log.run.records["time_s"]
+    if (np.diff(times) < 0).any():
+        yield "times of records fall"
+    ends = {}
+    for time_s, batch, step, attempt in log.run.records[["time_s", "batch", "step", "attempt"]].tolist():
+        if batch in ends:
+            yield f"batch {batch} has a record of step {step} after its end"
+        if step < 0:
+            ends[batch] = time_s
+        elif (visit := log.visits[batch, 0, step, attempt]).queued and max(row.time for row in visit.intervals) != time_s:
+            yield f"{log.name(visit)} ended at {time_s} in the records alone"
+    if ends != {batch: row.time for (batch, token), row in log.left.items() if token == 0}:
+        yield "batches end in the records and in the log at different times"
+    for visit in log.visits.values():
+        if visit.key[1] == 0 and visit.finished and visit.recorded < 0:
+            yield f"{log.name(visit)} finished without a record"
+
+
+def cells_are_never_negative(log: Logbook) -> Iterator[str]:
+    """Cells, vials, vessels and size are finite and not negative; vials are whole (RELIABILITY §2.2)."""
+    for name in ("pluripotent", "progenitor", "target", "off_target", "dead", "size", "volume_ml", "vessels", "vials", "passages"):
+        values = log.run.records[name]
+        if not (np.isfinite(values) & (values >= 0)).all():
+            yield f"{name} is {values.min()}"
+    if (log.run.records["vials"] % 1 != 0).any():
+        yield "a vial is broken"
+
+
+def causes_strike_when_their_sum_passes(log: Logbook) -> Iterator[str]:
+    """Hazards never fall; a cause has struck exactly when its sum has passed the batch's threshold, and for good (K3)."""
+    if not log.tables.hazards_on:
+        return
+    last: dict[tuple[int, str], tuple[float, float]] = {}
+    for row in log.run.records:
+        for cause in CAUSES:
+            hazard, threshold, onset = (float(row[f"{part}_{cause}"]) for part in ("hazard", "threshold", "onset"))
+            before, since = last.get((int(row["batch"]), cause), (0.0, -1.0))
+            if hazard < before or (onset >= 0) != (hazard > threshold) or (since >= 0 and onset != since) or onset > row["time_s"]:
+                yield f"batch {row['batch']}: {cause} hazard {before} → {hazard}, threshold {threshold}, onset {since} → {onset}"
+            last[int(row["batch"]), cause] = hazard, onset
+
+
+LAWS = (side_tokens_end_with_their_batch, joins_wait_for_all, readings_have_the_decimals_of_their_assay,
+        gates_take_the_first_band_that_holds_the_reading, panels_decide_on_complete_results, records_follow_the_log,
+        cells_are_never_negative, causes_strike_when_their_sum_passes)
