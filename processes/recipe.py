@@ -146,7 +146,7 @@ class Step(Strict):
     use: list[Name] | Name = []                # named parameter sets of the product's `kinetics`
     parameters: dict[Name, Number | Reading] = {}
     needs: dict[Name, Need] = {}               # role (or pool) -> number
-    duration_h: Number = NonNegative(value=0.0)
+    duration_h: Number = Quantity(value=0.0)
     per: Driver | None = None                  # duration = spread x (duration_h + per_h x driver)
     per_h: NonNegative | None = None
     spread: Spread | None = None
