@@ -25,6 +25,7 @@ from foundry.engine.lines import (
     Unit,
     Worker,
     called,
+    place,
 )
 from foundry.events import Kind
 from foundry.tables import FIT, PAUSE, JobRow, NeedRow, Tables
@@ -186,7 +187,7 @@ class Floor(Lines):
         """A one-step journey of a unit: wait for people if stated, work, end (B5)."""
         unit, row = job.unit, job.row
         job.queued_s, job.priority, job.shift = self.env.now, row.priority, row.shift
-        job.last = (JOB_END, unit.pool.index, unit.number)
+        job.last = place(JOB_END, unit.pool.index, unit.number)
         try:
             yield from self.labour(job, self.enter(job, self._job_line(unit.pool.index, row)), self.pause_job)
         except simpy.Interrupt:

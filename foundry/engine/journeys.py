@@ -11,7 +11,6 @@ from foundry.engine.floor import Floor
 from foundry.engine.lines import (
     ABORT_CALL,
     DOWN_CALL,
-    FINISH,
     LATE_CALL,
     LATEST,
     LEAVE_CALL,
@@ -41,7 +40,7 @@ class Journeys(Floor):
         self.reason = {name: code for code, name in enumerate(tables.reasons)}
         self.breakdown = [self.reason[f"breakdown:{pool.name}"] for pool in tables.pools]
         self.aborted = {c: self.reason[f"aborted:{n}"] for n, c in self.reason.items() if f"aborted:{n}" in self.reason}
-        self.visiting = (-1, 0)         # instant, visits begun in it
+        self.visit_instant, self.visits_now = -1, 0
         self.lines: dict[tuple[int, tuple[int, ...]], Line] = {}
         self.resume_lines: dict[tuple[int, int], Line] = {}
         self.opens = [(o.tolist(), c.tolist()) for o, c in tables.calendars]
@@ -105,10 +104,10 @@ class Journeys(Floor):
 
     def _count_visit(self, step: StepRow) -> None:
         """Steps that are too late for each other would go round without a round of the floor (T3)."""
-        if self.env.now != self.visiting[0]:
-            self.visiting = (self.env.now, 0)
-        self.visiting = (self.visiting[0], self.visiting[1] + 1)
-        if self.visiting[1] > ROUNDS:
+        if self.env.now != self.visit_instant:
+            self.visit_instant, self.visits_now = self.env.now, 0
+        self.visits_now += 1
+        if self.visits_now > ROUNDS:
             raise Overrun(f"{ROUNDS:,} visits at second {self.env.now}: a token goes round without end: {step.name}")
 
     def answer(self, token: Token, call: Call) -> None:
@@ -267,7 +266,6 @@ class Journeys(Floor):
         if step.cancels and token.main:
             self.cancel(token.of, step.cancels)
         self._show_work(token)
-        token.last = (FINISH, token.batch, token.number)
         token.plan(step.duration_s if step.duration_s >= 0 and step.per < 0 else self._duration(token))
         self.stage(token)
 

@@ -93,7 +93,7 @@ class Line:
             self.mask |= 1 << hold.pool
         pools = [need.pools[0] for need in needs]
         one_each = all(len(need.pools) == 1 == need.count for need in needs) and len(set(pools)) == len(pools)
-        self.plain = pools if one_each and not holds and planned_s < 0 else None     # then the mask tells all
+        self.plain = pools if one_each and not holds else None      # then the mask tells all but the fit
 
     def span(self, need: NeedRow) -> int:
         """Seconds a pool must stay open for a need; -1 without a fit test (C3)."""
@@ -118,7 +118,7 @@ class Worker:
         self.stopped = False
         self.taken: list[tuple[NeedRow, list[Unit]]] = []
         self.stages: list[tuple[int, NeedRow | None]] = []     # worked seconds at which a part is given back, and the end
-        self.last = (0, 0, 0)                                  # (kind, a, b) of its end
+        self.last = 0                                          # place of its end in an instant
         self.began_s = self.worked_s = 0
 
     def plan(self, seconds: int) -> None:
@@ -221,13 +221,12 @@ class Lines:
     def stage(self, worker: Worker) -> simpy.Event:
         """The stage of the work it is in falls due after its remaining seconds (B1, N5)."""
         target, need = worker.stages[0]
-        kind, a, b = worker.last if need is None else (PART, worker.batch, worker.number)
         self._count_event()
         worker.began_s = self.env.now
         event = worker.go
         assert event is not None
         event._ok, event._value = True, None
-        self.env.schedule(event, place(kind, a, b), target - worker.worked_s)
+        self.env.schedule(event, worker.last if need is None else place(PART, worker.batch, worker.number), target - worker.worked_s)
         return event
 
     def withdraw(self, worker: Worker) -> None:
@@ -289,9 +288,12 @@ class Lines:
 
         A pool that would close before the planned end counts as shut for a step with `fit` (C3).
         """
-        if line.plain is not None and not reserved and not line.mask & ~self.available:
-            return line.plain
         now, free = self.env.now, self.free
+        if line.plain is not None and not reserved and not line.mask & ~self.available:
+            if line.planned_s < 0:
+                return line.plain
+            fits = all(now + line.span(need) <= self.closing[p] for need, p in zip(line.needs, line.plain, strict=True))
+            return line.plain if fits else None
         used = dict(reserved) if reserved else {}
         picks = []
         for need in line.needs:

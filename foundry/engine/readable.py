@@ -57,6 +57,7 @@ class Engine(Journeys):
         self.gate = len(tables.resource_names) - 1
         self.first_assay = len(tables.pools)
         self.first_panel = self.first_assay + len(tables.assays)
+        self.plain_reason = {aborted: reason for reason, aborted in self.aborted.items()}
         self.rejected = {c: self.reason[f"rejected:{n}"] for n, c in self.reason.items() if f"rejected:{n}" in self.reason}
         self.records: list[tuple[int, int, int, int, npt.NDArray[np.float64]]] = []
         self.tokens: dict[tuple[int, int], Token] = {}
@@ -129,6 +130,7 @@ class Engine(Journeys):
                 self._finish()
                 return
             days = self.tables.starvation_s / 86_400
+            late = [token for token in late if token.state != JOINING]          # a join waits for work that is done elsewhere
             self.warnings += [f"batch {t.batch} waited {days:g} d for {t.step.name if t.step else 'a start'}" for t in late]
 
     def _end_after_this_second(self) -> None:
@@ -325,7 +327,8 @@ class Engine(Journeys):
         side = Token(batch, batch.tokens, fold(token.path, row.key, token.attempt), row, self.env.now)
         if token.latent is not None:
             side.latent = token.latent.sample(row, self.env.now)
-        batch.sides[row.index, step.index] = side
+        side.fork = (row.index, step.index)
+        batch.sides[side.fork] = side
         self._set_out(side, row.first)
 
     def _result(self, token: Token, mark: int, value: float) -> int:
@@ -349,20 +352,20 @@ class Engine(Journeys):
 
     def _report(self, token: Token, reason: int) -> None:
         """A side token is done: its join may go on, or its result, or its failure, ends the batch (F6)."""
-        batch, row = token.of, token.branch
+        batch, row, main = token.of, token.branch, token.of.main
         assert row is not None
-        key = next((k for k, side in batch.sides.items() if side is token), None)
-        if key is not None:
-            del batch.sides[key]
-        main = batch.main
+        if batch.sides.get(token.fork) is token:
+            del batch.sides[token.fork]
         if main is None or batch.ended or token.cancelled >= 0:
             return
-        failed = next((c for c, a in self.aborted.items() if a == reason), -1)
-        if failed < 0 and row.assay >= 0 and not row.low <= batch.results.get(row.index, math.nan) <= row.high:
-            failed = row.reason
-        if row.stop_batch and failed >= 0:
-            self.interrupt(main, Call(ABORT_CALL, None, 0, failed))
-        elif main.state == JOINING and main.ready is not None and not main.ready.triggered and not self._awaited(main):
+        if row.stop_batch:
+            failed = self.plain_reason.get(reason, -1)
+            if failed < 0 and row.assay >= 0 and not row.low <= batch.results.get(row.index, math.nan) <= row.high:
+                failed = row.reason
+            if failed >= 0:
+                self.interrupt(main, Call(ABORT_CALL, None, 0, failed))
+                return
+        if main.state == JOINING and main.ready is not None and not main.ready.triggered and not self._awaited(main):
             main.ready.succeed()
 
     def _dismiss(self, side: Token, reason: int) -> None:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 
 from foundry.engine.latent import Latent
-from foundry.engine.lines import Unit, Worker
+from foundry.engine.lines import FINISH, Unit, Worker, place
 from foundry.tables import BranchRow, HoldRow, StepRow
 from qc.disposition import Disposition
 
@@ -54,12 +54,15 @@ class Batch:
 class Token(Worker):
     """A batch's main token (number 0) or a side token: what it has visited, holds and is."""
 
-    __slots__ = ("attempt", "branch", "came_s", "cancelled", "driver", "ended", "held", "latent", "main", "misses", "new_holds", "of",
-                 "path", "reading", "since_s", "state", "step", "started", "visits")
+    __slots__ = (
+        "attempt", "branch", "came_s", "cancelled", "driver", "ended", "fork", "held", "latent", "main", "misses", "new_holds",
+        "of", "path", "reading", "since_s", "state", "step", "started", "visits",
+    )
 
     def __init__(self, of: Batch, number: int, path: int, branch: BranchRow | None, now: int) -> None:
         super().__init__(of.number, number)
         self.main = number == 0
+        self.last = place(FINISH, of.number, number)
         self.of, self.branch, self.path, self.came_s = of, branch, path, now
         self.state = CULTURE
         self.step: StepRow | None = None
@@ -74,6 +77,7 @@ class Token(Worker):
         self.since_s = now                              # beginning of the interval it is in
         self.reading = math.nan                             # last value reported of it
         self.driver = 0.0                                   # amount at the start of the visit
+        self.fork = (-1, -1)                                # (branch, fork step) of a side token
         self.cancelled = -1                                 # reason, once its result no longer counts
 
     def kept(self) -> Iterable[Unit]:

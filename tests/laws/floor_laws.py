@@ -192,16 +192,16 @@ def _at_work(log: Logbook, visit: Visit, second: int, pool: int) -> Units:
 
 def lines_serve_first_come_first(log: Logbook) -> Iterator[str]:
     """In one line nobody is overtaken who stood in it: rank is time queued, batch, token (N2)."""
-    lines: dict[tuple[int, int], list[tuple[tuple[int, int, int], Visit]]] = defaultdict(list)
+    lines: dict[tuple[int, int, bool], list[tuple[tuple[int, int, int], Visit]]] = defaultdict(list)
     for (batch, token), visits in log.journeys.items():
-        came_from, queued = -1, 0
+        came_from, queued = (-1, False), 0                   # whence it came, and whether it worked there, tell what it holds
         for before, visit in zip([None, *visits], visits, strict=False):
-            again = before is not None and before.step is visit.step and before.worked and not before.finished
+            again = before is not None and before.step is visit.step and bool(before.worked) and not before.finished
             if visit.queued and not again:
                 queued = visit.queued[0].since
-                came_from = -1 if before is None else before.step.index
+                came_from = (-1, False) if before is None else (before.step.index, bool(before.worked))
             if visit.queued:
-                lines[visit.step.index, came_from].append(((queued, batch, token), visit))
+                lines[visit.step.index, *came_from].append(((queued, batch, token), visit))
     for line in lines.values():
         for rank, visit in line:
             for other, overtaken in line:

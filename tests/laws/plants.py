@@ -15,12 +15,13 @@ from ruamel.yaml import YAML
 
 from foundry.engine import readable
 from foundry.events import KINDS, Kind
-from foundry.scenario import Scenario
+from foundry.scenario import Plant, Scenario
 from foundry.streams import CONSTANT, KIND, SCALE
 from foundry.tables import Tables, tabulate
 
 ONE_BATCH = {"wip_cap": 1, "at_most": 1}
-PLANT, LAB = ("pools", "roles", "calendars"), ("assays",)
+PLANT = set(Plant.model_fields) - {"name"}
+RECIPE = {"branches", "effects", "hazards"}
 
 
 @dataclass(frozen=True)
@@ -34,19 +35,19 @@ class Played:
 def complete(plant: str | Mapping[str, Any]) -> dict[str, Any]:
     """The scenario of a short plant.
 
-    ``pools``, ``roles`` and ``calendars`` go to the plant, ``assays`` to the laboratory, ``branches`` to the recipe; ``steps`` with ``hold``
-    are its only unit procedure, unless ``unit_procedures`` are given. One batch starts at 0:00 and the run takes two days, unless the plant
-    says otherwise. All other keys are those of a scenario.
+    Keys of a plant (``pools``, ``calendars``, ``prices_usd`` …) go to the plant, ``assays`` to the laboratory, ``branches``, ``effects`` and
+    ``hazards`` to the recipe; ``steps`` with ``hold`` are its only unit procedure, unless ``unit_procedures`` are given. One batch starts at
+    0:00 and the run takes two days, unless the plant says otherwise. All other keys are those of a scenario.
     """
     short = dict(YAML(typ="safe").load(plant) if isinstance(plant, str) else plant)
     scenario: dict[str, Any] = {"name": "tiny", "start": ONE_BATCH}
-    scenario["plant"] = {"name": "plant", "pools": {}} | {key: short.pop(key) for key in PLANT if key in short}
+    scenario["plant"] = {"name": "plant", "pools": {}} | {key: short.pop(key) for key in sorted(PLANT & short.keys())}
     if "assays" in short:
         scenario["lab"] = {"name": "lab", "assays": short.pop("assays")}
     procedures = short.pop("unit_procedures", None)
     if procedures is None:
         procedures = [{"name": "line", "hold": short.pop("hold", {}), "steps": short.pop("steps")}]
-    scenario["recipe"] = {"name": "recipe", "unit_procedures": procedures, "branches": short.pop("branches", {})}
+    scenario["recipe"] = {"name": "recipe", "unit_procedures": procedures} | {key: short.pop(key) for key in sorted(RECIPE & short.keys())}
     if "stop_after_batches" not in short:
         scenario["horizon_d"] = 2
     return scenario | short

@@ -190,9 +190,11 @@ class _Maker:
         dice = self.dice
         step: Plan = {"name": name, "duration_h": dice.among(CULTURE_H)}
         if dice.chance(0.6):
-            step["needs"] = {self._role(): {"count": 1, "for_h": dice.pick(0.5, 1, 2)}}
+            role = self._role()
+            step["needs"] = {role: {"count": 1, "for_h": dice.pick(0.5, 1, 2)}}
             step["shift"] = dice.pick("fit", "overtime", "pause")
-            always = [name for name, pool in self.people.items() if "count" in pool and "calendar" not in pool]
+            always = [name for name, pool in self.people.items() if "count" in pool and "calendar" not in pool
+                      and name not in self.roles.get(role, [role])]
             if always and dice.chance(0.4):
                 step["needs"] |= {dice.among(always): {"count": 1, "for_h": dice.pick(0.25, 0.5, 3)}}
         return step | more
@@ -285,8 +287,8 @@ class _Maker:
         if dice.chance(0.15):
             decide = {"name": "decide", "decide": decide["decide"]}
         if steps[0]["samples"] and dice.chance(0.4):
-            steps.append(self.bench("review", join=["early"], of="early", pass_if={"at_most": 2}, on_fail=dice.pick("stop", "give_up", "review"),
-                                    give_up=dice.pick("abort", "decide"), max_attempts=2))
+            review = {"of": "early", "pass_if": {"at_most": 2}, "on_fail": dice.pick("stop", "give_up", "review"), "max_attempts": 2}
+            steps.append(self.bench("review", join=["early"], give_up=dice.pick("abort", "decide"), **review))
         steps.append(decide)
         return {"name": "harvest", "steps": steps}
 
