@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import simpy
 
 from foundry.streams import draw, u01
-from foundry.tables import FIT, NEVER, SHARED_ONLY, HoldRow, NeedRow, PoolRow, StepRow, Tables
+from foundry.tables import FIT, NEVER, RESERVE_ALL, HoldRow, NeedRow, PoolRow, StepRow, Tables
 
 # What may be due in an instant, in this order (T3).
 FINISH, PART, FAILURE, JOB_END, MAINTENANCE_DUE, SHIFT, TARGET, LATEST, GATHER, EXPIRY, ARRIVAL = range(11)
@@ -317,28 +317,26 @@ class Lines:
     def _reserve(self, line: Line, reserved: dict[int, int]) -> None:
         """Keep free units for the first token of a reserving line, when only busy units stop it (N2).
 
-        By default a step keeps units of the pools of which it needs several, and only while nothing else is missing:
+        By default a step keeps units of a pool of which it needs several, and only while nothing else is missing:
         units kept while another pool is awaited could be what the holder of that pool needs to go on.
         """
         now = self.env.now
-        wanted = []
+        wanted: dict[int, int] = {}
         for need in line.needs:
             span = line.span(need)
-            allowed = [p for p in need.pools if self.is_open[p] and (span < 0 or now + span <= self.closing[p])]
-            if not allowed:
+            pool = next((p for p in need.pools if self.is_open[p] and (span < 0 or now + span <= self.closing[p])), None)
+            if pool is None:
                 return
-            wanted.append((allowed[0], need.count))
+            wanted[pool] = wanted.get(pool, 0) + need.count
         for hold in line.holds:
             if not self.is_open[hold.pool] or (line.planned_s >= 0 and now + line.planned_s > self.closing[hold.pool]):
                 return
-            wanted.append((hold.pool, hold.count))
-        if line.reserve == SHARED_ONLY:
-            if any(count == 1 and self.free[p].bit_count() <= reserved.get(p, 0) for p, count in wanted):
-                return
-            wanted = [(p, count) for p, count in wanted if count > 1]
-        for p, count in wanted:
-            kept = reserved.get(p, 0)
-            reserved[p] = kept + min(count, max(0, self.free[p].bit_count() - kept))
+            wanted[hold.pool] = wanted.get(hold.pool, 0) + hold.count
+        short = [p for p, count in wanted.items() if self.free[p].bit_count() - reserved.get(p, 0) < count]
+        for p, count in wanted.items():
+            if line.reserve == RESERVE_ALL or (count > 1 and short == [p]):
+                kept = reserved.get(p, 0)
+                reserved[p] = kept + min(count, max(0, self.free[p].bit_count() - kept))
 
     def _take(self, worker: Worker, line: Line, picks: list[int]) -> None:
         for need, p in zip(line.needs, picks, strict=True):

@@ -81,7 +81,7 @@ class _Maker:
             "lab": lab, "panels": panels,
         }
         if dice.chance(0.1):
-            plan["stop_after_batches"] = dice.count(1, plan["start"]["at_most"])
+            plan["stop_after_batches"] = dice.count(4, plan["start"]["at_most"])
         else:
             plan |= {"horizon_d": dice.pick(14, 21, 28, 35), "drain": dice.chance(0.6), "warm_up_d": dice.pick(0, 0, 0, 7)}
         if self.alive:
@@ -209,7 +209,7 @@ class _Maker:
         if dice.chance(0.4):
             window["start_on"] = dice.pick("odd", "weekdays")
         if dice.chance(0.5):
-            window["latest_h"] = target + dice.pick(6, 24, 72)
+            window["latest_h"] = target + dice.pick(12, 48, 96, 168)
             window["late"] = dice.pick("go_on", "go_on", "give_up", *([{"go": skip_to}] * 2 if skip_to else []))
         return window
 
@@ -310,10 +310,10 @@ class _Maker:
         if not pools:
             return
         name = pools[0]
-        rule = dice.pick("wait", "wait", "wait", "abort", "lose", {"wait": 0.7, "abort": 0.3})
+        rule = dice.pick("wait", "wait", "wait", "lose", {"wait": 0.7, "abort": 0.3}, {"wait": 0.8, "lose": 0.2})
         hold: Plan = {"pool": name, "on_down": rule}
         if dice.chance(0.2):
-            hold |= {"count": 2, "on_down": dice.pick("wait", "abort")}
+            hold |= {"count": 2, "on_down": dice.pick("wait", "wait", "abort")}
             procedure["steps"][0]["reserve"] = False
         if later and dice.chance(0.35):
             hold["until"] = dice.among(later)
