@@ -57,7 +57,7 @@ def run_arrays(tables: Tables, a: Arrays, seed: int, replication: int) -> Run:
     state = new_state(a, seed, replication)
     start(a, state)
     while advance(a, state) == CRAMPED:
-        state = grown(state)
+        state = grown(a, state)
     if state.n[STATUS] != DONE:
         return readable.run(tables, seed, replication)      # it says what is wrong
     return _outcome(tables, state)

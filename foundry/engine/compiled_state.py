@@ -114,9 +114,6 @@ class State(NamedTuple):
     scratch: Floats
 
 
-GROWING = ("worker", "record", "culture", "batch", "results", "heap", "urgent", "normal", "starts", "warnings", "truth_keys", "truth", "rows")
-
-
 def new_state(a: Arrays, seed: int, replication: int) -> State:
     """State before anything has happened."""
     count = a.numbers
@@ -158,17 +155,19 @@ def _new_pools(a: Arrays, s: State) -> None:
         units[:, RUNS] = row[FAILS] and row[WORKING_CLOCK]
 
 
-def grown(s: State) -> State:
-    """The same state with longer arrays where less than half is left."""
+def grown(a: Arrays, s: State) -> State:
+    """The same state with longer arrays, where the room that `cramped` asks for is not left or nearly used up."""
     n = s.n
-    used = {"worker": n[WORKERS], "record": n[WORKERS], "culture": n[WORKERS], "batch": n[BATCHES], "results": n[BATCHES], "heap": n[HEAP],
-            "urgent": n[URGENT_END], "normal": n[NORMAL_END], "starts": n[STARTS_END], "warnings": n[WARNINGS], "truth_keys": n[TRUTHS],
-            "truth": n[TRUTHS], "rows": n[ROWS]}
+    live, forks = int(n[WORKERS] + a.numbers[UNITS]) + 64, len(a.branches) + 2
+    asked = {"worker": n[WORKERS] + forks, "batch": n[BATCHES] + 2, "heap": n[HEAP] + live, "urgent": n[URGENT_END] + live,
+             "normal": n[NORMAL_END] + live, "starts": n[STARTS_END] + 2, "warnings": n[WARNINGS] + live, "truth": n[TRUTHS] + 8,
+             "rows": n[ROWS] + 2 * live + 1200}
+    asked |= {"record": asked["worker"], "culture": asked["worker"], "results": asked["batch"], "truth_keys": asked["truth"]}
     longer: dict[str, Any] = {}
-    for name in GROWING:
+    for name, count in asked.items():
         old = getattr(s, name)
-        if 2 * used[name] >= len(old) or name in ("urgent", "normal"):
-            longer[name] = np.zeros((2 * len(old), *old.shape[1:]), old.dtype)
+        if count > len(old):
+            longer[name] = np.zeros((2 * int(count), *old.shape[1:]), old.dtype)
             longer[name][: len(old)] = old
     return s._replace(**longer)
 
@@ -225,7 +224,7 @@ def let_go(s: Any, who: int) -> None:
 
 @njit(cache=True)
 def position(bits: int) -> int:
-    """Place of the lowest bit that is set, of 32."""
+    """Place of the lowest bit that is set, of 32: the powers of two up to 2^31 leave different remainders of 37."""
     return int(_POSITIONS[(bits & -bits) % 37])
 
 

@@ -262,7 +262,7 @@ class Journeys(Floor):
         token.stopped = False
         token.driver = self._driver(token) if step.driver >= 0 else 0.0
         if token.latent is not None and step.rate and not step.jump:
-            token.latent.begin(self, token)
+            token.latent.begin(self, step, token.visit(), token.of.readings)
         if step.cancels and token.main:
             self.cancel(token.of, step.cancels)
         self._show_work(token)
@@ -278,7 +278,7 @@ class Journeys(Floor):
     def _duration(self, token: Token) -> int:
         step = token.step
         assert step is not None
-        u = self.uniform(step.duration_key, token.batch, token.path, token.attempt)
+        u = self.uniform(step.duration_key, *token.visit())
         drawn = self.sample(step.duration_law, u)
         if step.per >= 0:
             drawn *= step.base_s + step.per_s * token.driver

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
 
 from foundry.engine import rules
+from foundry.engine.lines import Lines
 from foundry.streams import normal_quantile
 from foundry.tables import BranchRow, StepRow, Tables
-from processes.cells import ATTRIBUTES, CAUSES, CULTURE, FIELDS, THRESHOLD_CONTAMINATION, VIALS, new_record
+from processes.cells import ATTRIBUTES, CAUSES, CULTURE, THRESHOLD_CONTAMINATION, VIALS, new_record
 from processes.operations import FROZEN
 from qc.measurement import measure
-
-if TYPE_CHECKING:
-    from foundry.engine.journeys import Journeys
-    from foundry.engine.tokens import Token
 
 Vector = npt.NDArray[np.float64]
 DRIVER_CODES = tuple(ATTRIBUTES[name].code for name in ("vials", "vessels", "volume_l", "cells_1e9"))
 NO_PARAMETERS = np.zeros(CULTURE)
+Visit = tuple[int, int, int]                # batch, branch path, visit: who draws (F1)
 
 
 class Latent:
@@ -35,67 +33,63 @@ class Latent:
         self.exposed_s = now                # hazards per hour are counted up to here
 
     @classmethod
-    def of_batch(cls, engine: Journeys, batch: int) -> Latent:
+    def of_batch(cls, floor: Lines, batch: int) -> Latent:
         """A new batch: donor and line effects, and the threshold of each rare cause (K3), without a step in the address."""
-        tables = engine.tables
-        record = new_record(float(engine.env.now))
+        tables = floor.tables
+        record = new_record(float(floor.env.now))
         for effect in tables.effects:
-            record[effect.field] = engine.sample(effect.law, engine.uniform(effect.key, batch, 0, 1))
+            record[effect.field] = floor.sample(effect.law, floor.uniform(effect.key, batch, 0, 1))
         if tables.hazards_on:
             for cause in range(len(CAUSES)):
-                record[THRESHOLD_CONTAMINATION + 3 * cause] = -math.log(engine.uniform(tables.threshold_keys[cause], batch, 0, 1))
-        return cls(record, np.zeros(CULTURE), engine.env.now)
+                record[THRESHOLD_CONTAMINATION + 3 * cause] = -math.log(floor.uniform(tables.threshold_keys[cause], batch, 0, 1))
+        return cls(record, np.zeros(CULTURE), floor.env.now)
 
     def now(self, now: int) -> Vector:
         """The record at this second; nothing is kept, so looking more often changes nothing (K5)."""
         rules.peek(self.record, self.culture, float(now), self.out)
         return self.out
 
-    def begin(self, engine: Journeys, token: Token) -> None:
+    def begin(self, floor: Lines, step: StepRow, visit: Visit, readings: Mapping[int, float]) -> None:
         """The environment of a step without a jump begins at its start (K1)."""
-        step, now = token.step, float(engine.env.now)
-        assert step is not None
+        now = float(floor.env.now)
         rules.peek(self.record, self.culture, now, self.out)
         rules.keep(self.record, self.out, now)
-        rules.begin(self.record, self.culture, step.rate, self._parameters(engine, token), now)
+        rules.begin(self.record, self.culture, step.rate, self._parameters(floor, step, visit, readings), now)
 
-    def end_of_visit(self, engine: Journeys, token: Token) -> None:
+    def end_of_visit(self, floor: Lines, step: StepRow, visit: Visit, readings: Mapping[int, float]) -> None:
         """Record up to date, exposure to rare causes, then the jump and the environment that begins with it (K1, K3)."""
-        step, now = token.step, float(engine.env.now)
-        assert step is not None
+        now = float(floor.env.now)
         rules.peek(self.record, self.culture, now, self.out)
-        struck = token.main and engine.tables.hazards_on and self._expose(engine, step)
+        struck = step.main and floor.tables.hazards_on and self._expose(floor, step)
         if not step.jump:
             if struck:
                 rules.keep(self.record, self.out, now)
             return
         rules.keep(self.record, self.out, now)
-        parameters = self._parameters(engine, token)
+        parameters = self._parameters(floor, step, visit, readings)
         rules.jump(step.jump, self.record, parameters, now)
         if step.rate:
             rules.begin(self.record, self.culture, step.rate, parameters, now)
 
-    def _expose(self, engine: Journeys, step: StepRow) -> bool:
+    def _expose(self, floor: Lines, step: StepRow) -> bool:
         """Add this visit's hazards; True when a cause with an effect at once strikes, which changes ``out``."""
-        hours = (engine.env.now - self.exposed_s) / 3600.0
-        self.exposed_s = engine.env.now
-        hazards = np.array([h + per_h * hours for h, per_h in zip(step.hazards, engine.tables.hourly_hazards, strict=True)])
-        struck = rules.expose(self.out, hazards, float(engine.env.now))
+        hours = (floor.env.now - self.exposed_s) / 3600.0
+        self.exposed_s = floor.env.now
+        hazards = np.array([h + per_h * hours for h, per_h in zip(step.hazards, floor.tables.hourly_hazards, strict=True)])
+        struck = rules.expose(self.out, hazards, float(floor.env.now))
         self.record[THRESHOLD_CONTAMINATION - 1:] = self.out[THRESHOLD_CONTAMINATION - 1:]
         return bool(struck)
 
-    def _parameters(self, engine: Journeys, token: Token) -> Vector:
-        step = token.step
-        assert step is not None
+    def _parameters(self, floor: Lines, step: StepRow, visit: Visit, readings: Mapping[int, float]) -> Vector:
         if not step.parameters:
             return NO_PARAMETERS
         values = np.zeros(CULTURE)
         for k, (law, key, reading) in enumerate(step.parameters):
             if reading >= 0:
-                values[k] = token.of.readings[reading]
+                values[k] = readings[reading]
             else:
-                u = engine.uniform(key, token.batch, token.path, token.attempt) if key else 0.5
-                values[k] = engine.sample(law, u)
+                u = floor.uniform(key, *visit) if key else 0.5
+                values[k] = floor.sample(law, u)
         return values
 
     def sample(self, row: BranchRow, now: int) -> Latent:
@@ -120,18 +114,14 @@ class Latent:
         """Doses in a released batch: vials left after those for quality control."""
         return max(0, int(self.record[VIALS]) - tables.qc_vials) // tables.vials_per_dose
 
-    @staticmethod
-    def read(engine: Journeys, token: Token, step: StepRow, again: int = 0) -> tuple[float, int]:
-        """What an assay reports of a token now, and its mark (K4). ``again`` counts repeats at the line."""
-        assay, now = engine.tables.assays[step.look], engine.env.now
-        true = 0.0 if token.latent is None else float(rules.attribute(assay.attribute, token.latent.now(now), float(now)))
-        who: tuple[Any, ...] = (token.batch, token.path, token.attempt + (again << 16))
-        z = normal_quantile(engine.uniform(step.read_keys[0], *who)) if assay.cv > 0 or assay.sd > 0 else 0.0
-        u_false = engine.uniform(step.read_keys[1], *who) if assay.false_positive > 0 else 1.0
-        u_invalid = engine.uniform(step.read_keys[2], *who) if assay.invalid_rate > 0 else 1.0
-        value, mark = measure(assay.kind, true, assay.bias, assay.cv, assay.sd, assay.lod, assay.decimals, assay.false_positive,
-                       assay.invalid_rate, assay.fails_low, z, u_false, u_invalid)
-        return min(value, assay.highest), mark
 
-
-__all__ = ["FIELDS", "Latent"]
+def read(floor: Lines, latent: Latent | None, step: StepRow, visit: Visit) -> tuple[float, int]:
+    """What the assay of a step reports now, and its mark (K4). Without biology every true value is 0."""
+    assay, now = floor.tables.assays[step.look], floor.env.now
+    true = 0.0 if latent is None else float(rules.attribute(assay.attribute, latent.now(now), float(now)))
+    z = normal_quantile(floor.uniform(step.read_keys[0], *visit)) if assay.cv > 0 or assay.sd > 0 else 0.0
+    u_false = floor.uniform(step.read_keys[1], *visit) if assay.false_positive > 0 else 1.0
+    u_invalid = floor.uniform(step.read_keys[2], *visit) if assay.invalid_rate > 0 else 1.0
+    value, mark = measure(assay.kind, true, assay.bias, assay.cv, assay.sd, assay.lod, assay.decimals, assay.false_positive,
+                          assay.invalid_rate, assay.fails_low, z, u_false, u_invalid)
+    return min(value, assay.highest), mark

@@ -18,7 +18,7 @@ import simpy
 
 from foundry.engine.diagnosis import Deadlock, find_deadlock, overdue
 from foundry.engine.journeys import Journeys
-from foundry.engine.latent import Latent
+from foundry.engine.latent import Latent, read
 from foundry.engine.lines import ABORT_CALL, ARRIVAL, LEAVE_CALL, Call, Happening, Overrun
 from foundry.engine.tokens import ASIDE, GONE, JOINING, STOPPED, WAITING, WORKING, Batch, Leaves, Token, Turned
 from foundry.events import Kind, as_events, records_dtype
@@ -88,7 +88,7 @@ class Engine(Journeys):
             self._at(t.h_s, lambda: self._finish() if not t.drain or not self.tokens else None)
         env.run(self.over)
         if self.deadlock is None:
-            self.deadlock = find_deadlock(self)
+            self.deadlock = find_deadlock(self, self.tokens)
         self._close_rows(env.now)
         h_s = t.h_s if t.h_s >= 0 else env.now
         return Run(as_events(self.rows), self._truth(), t.w_s, h_s, self.happened, self.warnings, self.deadlock)
@@ -121,11 +121,11 @@ class Engine(Journeys):
             yield self.env.timeout(max(1, self.tables.starvation_s // 4))
             if self.env.peek() == math.inf or self.env.now > self.tables.limit_s:
                 raise Overrun(f"nothing more can end this run: {self.ended} batches have ended, {len(self.tokens)} tokens still wait")
-            late = [token for token in overdue(self) if (token.batch, token.number) not in told]
+            late = [token for token in overdue(self, self.tokens) if (token.batch, token.number) not in told]
             if not late:
                 continue
             told |= {(token.batch, token.number) for token in late}
-            self.deadlock = find_deadlock(self)
+            self.deadlock = find_deadlock(self, self.tokens)
             if self.deadlock is not None:
                 self._finish()
                 return
@@ -228,7 +228,7 @@ class Engine(Journeys):
         if token.cancelled >= 0:
             raise Leaves(token.cancelled)
         if token.latent is not None:
-            token.latent.end_of_visit(self, token)
+            token.latent.end_of_visit(self, step, token.visit(), token.of.readings)
         mark, value = self._look(token) if step.look >= 0 else (0, 0.0)
         for row in step.forks:
             self._fork(token, row)
@@ -281,7 +281,7 @@ class Engine(Journeys):
         assert step is not None
         at_line = token.branch is None or token.branch.assay < 0
         for again in range(REREADS if at_line else 1):
-            value, mark = Latent.read(self, token, step, again)
+            value, mark = read(self, token.latent, step, token.visit(again))
             self.note(token, Kind.MEASURED, self.env.now, value, self.reason[("", "<LOD", "invalid")[mark]],
                       resource=self.first_assay + step.look)
             if mark != INVALID:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from foundry.engine.latent import Latent
+from foundry.engine.latent import Latent, Visit
 from foundry.engine.lines import FINISH, Unit, Worker, place
 from foundry.tables import BranchRow, HoldRow, StepRow
 from qc.disposition import Disposition
@@ -79,6 +79,10 @@ class Token(Worker):
         self.driver = 0.0                                   # amount at the start of the visit
         self.fork = (-1, -1)                                # (branch, fork step) of a side token
         self.cancelled = -1                                 # reason, once its result no longer counts
+
+    def visit(self, again: int = 0) -> Visit:
+        """Address of the draws of this visit; ``again`` counts readings repeated at the line."""
+        return self.batch, self.path, self.attempt + (again << 16)
 
     def kept(self) -> Iterable[Unit]:
         yield from super().kept()
