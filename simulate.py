@@ -260,6 +260,34 @@ def replay(out: Folder, rep: Annotated[int, typer.Option("--rep", min=0, help="n
     print(f"Replication {rep} is the same as it was. Its {', '.join(KEPT)}: {folder}")
 
 
+@app.command()
+@spoken
+def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="new folder")],
+         scenario: Annotated[str, typer.Option("--from", metavar="SCENARIO", help="scenario to copy")] = "tiny_line") -> None:
+    """Copy a scenario and every file it reads into one folder, comments kept, as the start of your own."""
+    from foundry import printed
+    from foundry.flatcopy import flat_copy
+
+    print(printed.copied(folder, flat_copy(scenario, folder)))
+
+
+@app.command()
+@spoken
+def explain(out: Folder, batch: Annotated[int, typer.Argument(metavar="BATCH", min=0, help="number of the batch")],
+            scenario: Annotated[str | None, typer.Option(help="of a folder with several")] = None,
+            rep: Annotated[int | None, typer.Option(min=0, help="replication; default the first that was kept")] = None,
+            as_json: AsJson = False) -> None:
+    """What happened to a batch and why, from the log."""
+    from foundry import printed
+    from foundry.explain import explain as account
+
+    found = account(out, batch, scenario=scenario, replication=rep)
+    if as_json:
+        _print_json({**found._asdict(), "lines": [line._asdict() for line in found.lines]})
+    else:
+        print(printed.story(found, _ink()))
+
+
 def _terminated(number: int, frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 

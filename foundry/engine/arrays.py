@@ -60,7 +60,7 @@ EFFECT_FIELD, EFFECT_LAW, EFFECT_KEY = range(3)
  JOB_RESUME_LAST, JOB_ORDER) = range(13)        # JOB_ORDER: place among the jobs of its pool
 CALENDAR_OPENINGS, CALENDAR_OPENINGS_END, CALENDAR_POOLS, CALENDAR_POOLS_END = range(4)
 ATTRIBUTE, ASSAY_KIND, DECIMALS, FAILS_LOW, ASSAY_FLOATS = range(5)
-BIAS, CV, SD, LOD, FALSE_POSITIVE, INVALID_RATE = range(6)
+BIAS, CV, SD, LOD, FALSE_POSITIVE, INVALID_RATE, HIGHEST = range(7)
 LIMIT_ASSAY, LIMIT_BRANCH, LIMIT_REASON, LIMIT_FLOATS = range(4)
 ABORTED, REJECTED, ENDED_BY = range(3)      # of ``reasons``: codes of aborted:X and rejected:X for X, and X for aborted:X; -1 none
 
@@ -157,7 +157,7 @@ class _Numbering:
         numbers = self._numbers()
         effects = [[e.field, e.law, e.key] for e in t.effects]
         assays = [[a.attribute, a.kind, a.decimals, a.fails_low,
-                   self._floats((a.bias, a.cv, a.sd, a.lod, a.false_positive, a.invalid_rate))] for a in t.assays]
+                   self._floats((a.bias, a.cv, a.sd, a.lod, a.false_positive, a.invalid_rate, a.highest))] for a in t.assays]
         return Arrays(
             numbers, _table(steps, STEP_FLOATS + 1), _table(self.needs, RESUME_LINE + 1), _table(holds, KEEP + len(t.steps)),
             _table(self.lines, MASK + 1), _table(self.bands, BAND_FLOATS + 1), _table(self.branches, BRANCH_FLOATS + 1),

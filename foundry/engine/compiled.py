@@ -30,7 +30,7 @@ from foundry.engine.compiled_floor import (
     shift,
     start_units,
 )
-from foundry.engine.compiled_journeys import STOPPED_KIND, WORKED_KIND, answer, finish, go_on, proceed, target_reached
+from foundry.engine.compiled_journeys import STOPPED_KIND, WORKED_KIND, answer, finish, go_on, proceed, target_reached, visit
 from foundry.engine.compiled_round import hand_out
 from foundry.engine.compiled_state import *
 from foundry.engine.compiled_state import call, cramped, put
@@ -100,6 +100,9 @@ def advance(a: Any, s: Any) -> int:
     while n[STATUS] == GOING:
         if cramped(a, s):
             n[STATUS] = CRAMPED
+        elif n[MOVING] >= 0:
+            w, n[MOVING] = n[MOVING], -1
+            proceed(a, s, w, visit(a, s, w, n[MOVES_TO]))
         elif n[URGENT] < n[URGENT_END]:
             _answer_call(a, s)
         elif n[NORMAL] < n[NORMAL_END]:

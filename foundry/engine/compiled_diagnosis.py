@@ -20,11 +20,13 @@ def watch(a: Any, s: Any) -> None:
     if n[NOW] > a.numbers[LIMIT_S] or (n[HEAP] == 0 and n[ENDING] == 0 and (n[AT_H] == 1 or a.numbers[H_S] < 0)):
         n[STATUS] = EMPTY
         return
+    late = False
     for w in range(a.numbers[UNITS], n[WORKERS]):
         if worker[w, LIFE] != 0 and _waits(s, w) and worker[w, SINCE_S] <= n[NOW] - a.numbers[STARVATION_S] and worker[w, TOLD] == 0:
-            worker[w, TOLD] = 1
-            _warn(s, w, first)
-    if n[WARNINGS] > first and locked(a, s):
+            worker[w, TOLD], late = 1, True
+            if worker[w, STATE] != JOINING:                 # a join waits for work that is done elsewhere
+                _warn(s, w, first)
+    if late and locked(a, s):
         n[STATUS] = STUCK
 
 

@@ -41,6 +41,7 @@ from foundry.engine.compiled_latent import begin_environment, driver
 from foundry.engine.compiled_lines import add_unit, enter, link, unlink, withdraw
 from foundry.engine.compiled_state import *
 from foundry.engine.compiled_state import due, note, stamp
+from foundry.engine.lines import ROUNDS as MOST_ROUNDS
 from foundry.events import Kind
 from foundry.streams import draw
 from foundry.tables import ABORT, END, GIVE_UP, GO_ON, LOSE, NEVER, PAUSE, REDO, WAIT
@@ -50,17 +51,18 @@ HELD_KIND, WORKED_KIND, STOPPED_KIND = int(Kind.HELD), int(Kind.WORKED), int(Kin
 
 @njit(cache=True)
 def proceed(a: Any, s: Any, w: int, go: int) -> None:
-    """Step after step, until the token waits or leaves."""
-    while go >= 0:
-        go = _visit(a, s, w, go)
-    if go == END:
+    """Step after step, until the token waits or leaves; the next visit is a stroke of its own."""
+    if go >= 0:
+        s.n[MOVING], s.n[MOVES_TO] = w, go
+    elif go == END:
         leave(a, s, w, a.numbers[R_FINISHED] if s.worker[w, NUMBER] == 0 else a.numbers[R_JOINED], 0)
 
 
 @njit(cache=True)
-def _visit(a: Any, s: Any, w: int, step: int) -> int:
+def visit(a: Any, s: Any, w: int, step: int) -> int:
     """Arrive at a step: first the samples it joins."""
     worker, now = s.worker, s.n[NOW]
+    _count_visits(s)
     before = worker[w, STEP]
     ended = -1 if before < 0 else past(s, w, before, OVER)
     worker[w, BEFORE_S] = now if ended < 0 else ended
@@ -72,6 +74,17 @@ def _visit(a: Any, s: Any, w: int, step: int) -> int:
     mark_list(a, s, w, HELD, HELD_KIND)
     worker[w, STATE] = JOINING
     return _join(a, s, w)
+
+
+@njit(cache=True)
+def _count_visits(s: Any) -> None:
+    """Steps that are too late for each other would go round without a round of the floor (T3)."""
+    n = s.n
+    if n[VISIT_INSTANT] != n[NOW]:
+        n[VISIT_INSTANT], n[VISITS_NOW] = n[NOW], 0
+    n[VISITS_NOW] += 1
+    if n[VISITS_NOW] > MOST_ROUNDS:
+        n[STATUS] = SPENT
 
 
 @njit(cache=True)

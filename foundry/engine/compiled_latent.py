@@ -186,5 +186,6 @@ def read(a: Any, s: Any, w: int, again: int) -> tuple[float, int]:
     z = normal_quantile(uniform(s, a.steps[step, READ_ERROR], who, path, visit)) if cv > 0 or sd > 0 else 0.0
     u_false = uniform(s, a.steps[step, READ_FALSE], who, path, visit) if false_positive > 0 else 1.0
     u_invalid = uniform(s, a.steps[step, READ_INVALID], who, path, visit) if invalid_rate > 0 else 1.0
-    return measure(a.assays[assay, ASSAY_KIND], true, a.floats[at + BIAS], cv, sd, a.floats[at + LOD], a.assays[assay, DECIMALS],
-                   false_positive, invalid_rate, a.assays[assay, FAILS_LOW], z, u_false, u_invalid)
+    value, mark = measure(a.assays[assay, ASSAY_KIND], true, a.floats[at + BIAS], cv, sd, a.floats[at + LOD],
+                          a.assays[assay, DECIMALS], false_positive, invalid_rate, a.assays[assay, FAILS_LOW], z, u_false, u_invalid)
+    return min(value, a.floats[at + HIGHEST]), mark

@@ -13,7 +13,7 @@ from foundry.engine.compiled_lines import add_unit, step_out, take_unit
 from foundry.engine.compiled_state import *
 from foundry.engine.compiled_state import let_go
 from foundry.engine.lines import ROUNDS as MOST_ROUNDS
-from foundry.tables import SHARED_ONLY
+from foundry.tables import RESERVE_ALL
 
 
 @njit(cache=True)
@@ -165,22 +165,43 @@ def _start(a: Any, s: Any, line: int) -> None:
 
 @njit(cache=True)
 def _reserve(a: Any, s: Any, line: int) -> None:
-    """Keep free units for the first token of a reserving line, when only busy units stop it (N2)."""
-    several_only = a.lines[line, RESERVE] == SHARED_ONLY
-    for at in range(a.lines[line, LINE_NEEDS], a.lines[line, LINE_NEEDS_END]):
-        need = a.lists[at]
-        p = _first_allowed(a, s, line, need)
-        if p < 0 or (several_only and a.needs[need, NEED_COUNT] == 1 and s.pool[p, FREE] <= s.pool[p, KEPT_BACK]):
-            return
-    for at in range(a.lines[line, LINE_HOLDS], a.lines[line, LINE_HOLDS_END]):
-        p, count = a.holds[a.lists[at], HOLD_POOL], a.holds[a.lists[at], HOLD_COUNT]
-        if not _open_for(s, p, a.lines[line, PLANNED_S]) or (several_only and count == 1 and s.pool[p, FREE] <= s.pool[p, KEPT_BACK]):
-            return
-    for at in range(a.lines[line, LINE_NEEDS], a.lines[line, LINE_NEEDS_END]):
-        need = a.lists[at]
-        _keep_back(s, _first_allowed(a, s, line, need), a.needs[need, NEED_COUNT], several_only)
-    for at in range(a.lines[line, LINE_HOLDS], a.lines[line, LINE_HOLDS_END]):
-        _keep_back(s, a.holds[a.lists[at], HOLD_POOL], a.holds[a.lists[at], HOLD_COUNT], several_only)
+    """Keep free units for the first token of a reserving line, when only busy units stop it (N2).
+
+    By default a step keeps units of a pool of which it needs several, and only while nothing else is missing:
+    units kept while another pool is awaited could be what the holder of that pool needs to go on.
+    """
+    count = a.lines[line, LINE_NEEDS_END] - a.lines[line, LINE_NEEDS] + a.lines[line, LINE_HOLDS_END] - a.lines[line, LINE_HOLDS]
+    allowed = True
+    for k in range(count):
+        p, units = _wanted(a, s, line, k)
+        allowed = allowed and p >= 0
+        if p >= 0:
+            s.pool[p, WANTED_NOW] += units
+    pools_short, short = 0, -1
+    for k in range(count):
+        p, _ = _wanted(a, s, line, k)
+        if p >= 0 and p != short and s.pool[p, FREE] - s.pool[p, KEPT_BACK] < s.pool[p, WANTED_NOW]:
+            pools_short, short = pools_short + 1, p
+    for k in range(count):
+        p, _ = _wanted(a, s, line, k)
+        units = s.pool[p, WANTED_NOW] if p >= 0 else 0
+        if p >= 0:
+            s.pool[p, WANTED_NOW] = 0
+        if allowed and units > 0 and (a.lines[line, RESERVE] == RESERVE_ALL or (units > 1 and pools_short == 1 and short == p)):
+            s.pool[p, KEPT_BACK] += min(units, max(0, s.pool[p, FREE] - s.pool[p, KEPT_BACK]))
+            s.n[RESERVING] = 1
+
+
+@njit(cache=True)
+def _wanted(a: Any, s: Any, line: int, k: int) -> tuple[int, int]:
+    """Pool (-1 when none is open for it) and number of units of a line's k-th need or, after the needs, hold."""
+    needs = a.lines[line, LINE_NEEDS_END] - a.lines[line, LINE_NEEDS]
+    if k < needs:
+        need = a.lists[a.lines[line, LINE_NEEDS] + k]
+        return _first_allowed(a, s, line, need), int(a.needs[need, NEED_COUNT])
+    hold = a.lists[a.lines[line, LINE_HOLDS] + k - needs]
+    p = a.holds[hold, HOLD_POOL]
+    return int(p if _open_for(s, p, a.lines[line, PLANNED_S]) else -1), int(a.holds[hold, HOLD_COUNT])
 
 
 @njit(cache=True)
@@ -190,11 +211,3 @@ def _first_allowed(a: Any, s: Any, line: int, need: int) -> int:
         if _open_for(s, a.lists[at], _span(a, line, need)):
             return int(a.lists[at])
     return -1
-
-
-@njit(cache=True)
-def _keep_back(s: Any, p: int, count: int, several_only: bool) -> None:
-    if several_only and count == 1:
-        return
-    s.pool[p, KEPT_BACK] += min(count, max(0, s.pool[p, FREE] - s.pool[p, KEPT_BACK]))
-    s.n[RESERVING] = 1

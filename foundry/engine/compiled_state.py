@@ -47,8 +47,10 @@ from processes.cells import CULTURE, FIELDS
 
 (NOW, STATUS, HAPPENED, INSTANT, ROUNDS, POKED, STAMPS, HEAP, URGENT, URGENT_END, NORMAL, NORMAL_END, ROWS, TRUTHS, ACTIVE, RESERVING,
  WORKERS, SPARE_WORKER, BATCHES, SPARE_BATCH, TOKENS, STARTS, STARTS_END, IN_CAP, STARTED, ENDED_BATCHES, WARNINGS, ENDING, AT_H, WATCH_AT,
- PAUSABLE, PAUSABLE_END, STOPPED_ONES, STOPPED_END, SEED, REPLICATION, AVAILABLE) = range(37)
-"""Places in ``n``. AVAILABLE: first word of the mask of pools that are open and have a free unit; after it the pools picked for a start."""
+ PAUSABLE, PAUSABLE_END, STOPPED_ONES, STOPPED_END, SEED, REPLICATION, MOVING, MOVES_TO,
+ VISIT_INSTANT, VISITS_NOW, AVAILABLE) = range(41)
+"""Places in ``n``. MOVING, MOVES_TO: token on its way to a step, -1 none;
+AVAILABLE: first word of the mask of pools that are open and have a free unit; after it the pools picked for a start."""
 
 GOING, DONE, CRAMPED, STUCK, SPENT, EMPTY = range(6)
 """STATUS: still going, done, an array is too small, a deadlock, a budget is spent, nothing is due any more."""
@@ -72,7 +74,7 @@ CULTURE_STATE, JOINING, WAITING, ASIDE, WORKING_STATE, STOPPED_STATE = range(6)
 attempt of a state, kind -1 for none. Behind them the number of jobs of each kind."""
 JOBS_DONE = 27
 
-POOL_OPEN, CLOSING, FREE, FIRST_FREE, KEPT_BACK = range(5)      # FIRST_FREE: no unit is free in words before; KEPT_BACK: reserved (N2)
+POOL_OPEN, CLOSING, FREE, FIRST_FREE, KEPT_BACK, WANTED_NOW = range(6)     # FIRST_FREE: no unit is free in words before; KEPT_BACK: reserved
 HEAD, TAIL, PLACE, ACTIVE_LINE, CANDIDATE = range(5)            # of ``line``; the last two are lists of lines
 CALENDAR_OPEN, OPENING = range(2)
 (BATCH_NUMBER, MAIN, TOKENS_MADE, FIRST_SIDE, LAST_SIDE, MINOR, MAJOR, BATCH_ENDED, BATCH_IN_CAP, ALIVE, DECIDED, FIRST_REASON,
@@ -120,7 +122,7 @@ def new_state(a: Arrays, seed: int, replication: int) -> State:
     pools, units, steps = int(count[POOLS]), int(count[UNITS]), int(count[STEPS])
     workers = units + 64
     n = np.zeros(AVAILABLE + count[MASK_WORDS] + count[MOST_NEEDS] + 1, np.int64)
-    n[[SEED, REPLICATION, WORKERS, SPARE_WORKER, SPARE_BATCH, INSTANT]] = seed, replication, units, -1, -1, -1
+    n[[SEED, REPLICATION, WORKERS, SPARE_WORKER, SPARE_BATCH, INSTANT, MOVING, VISIT_INSTANT]] = seed, replication, units, -1, -1, -1, -1, -1
     n[[PAUSABLE, PAUSABLE_END, STOPPED_ONES, STOPPED_END]] = -1
     n[WATCH_AT] = max(1, count[STARVATION_S] // 4)
     line = np.full((count[LINES], 5), -1, np.int64)
@@ -130,7 +132,7 @@ def new_state(a: Arrays, seed: int, replication: int) -> State:
         np.zeros((16, count[BRANCHES] + count[ASSAYS])), np.zeros((4 * units + 256, 4), np.int64),
         np.zeros((4 * workers, 5), np.int64), np.zeros((4 * workers, 2), np.int64), np.zeros((16, 2), np.int64),
         np.zeros((16, 2), np.int64), np.zeros((1024, 4), np.int64), np.zeros((1024, len(FIELDS))), np.empty(16384, EVENTS),
-        np.zeros((pools, 5), np.int64), np.zeros(a.pools[-1, FREE_WORDS_END] if pools else 0, np.int64), line,
+        np.zeros((pools, 6), np.int64), np.zeros(a.pools[-1, FREE_WORDS_END] if pools else 0, np.int64), line,
         np.zeros((len(a.calendars), 2), np.int64), np.zeros(HAZARD + 5))
     state.calendar[:, OPENING] = a.calendars[:, CALENDAR_OPENINGS]
     state.worker[:units, [TAKEN, HELD, LINE]] = -1
@@ -144,7 +146,7 @@ def _new_pools(a: Arrays, s: State) -> None:
         row = a.pools[p]
         count, first, word = int(row[POOL_COUNT]), int(row[POOL_UNITS]), int(row[FREE_WORDS])
         is_open = row[POOL_CALENDAR] < 0
-        s.pool[p] = is_open, NEVER, count, word, 0
+        s.pool[p] = is_open, NEVER, count, word, 0, 0
         if is_open and count:
             s.n[AVAILABLE + p // WORD] |= 1 << p % WORD
         for k in range(count):

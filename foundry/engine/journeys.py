@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import simpy
 
@@ -125,19 +125,24 @@ class Journeys(Floor):
 
     def join(self, token: Token) -> Happening:
         """Wait for side tokens of the latest visit of their forks (F2)."""
+        if self._awaited(token):
+            self._holds_show(token, Kind.HELD)
+            yield from self._wait(token, JOINING, "join", self._awaited)
+
+    def _wait(self, token: Token, state: int, reason: str, waits: Callable[[Token], bool]) -> Happening:
+        """Out of every line until somebody who changes it says that there is nothing left to wait for."""
         since = token.since_s = self.env.now
-        self._holds_show(token, Kind.HELD)
-        token.state = JOINING
-        while self._awaited(token):
+        token.state = state
+        while waits(token):
             token.ready = self.env.event()
             try:
                 yield token.ready
             except simpy.Interrupt as interrupt:
                 token.ready = None
-                self._waited(token, since, "join", called(interrupt))
+                self._waited(token, since, reason, called(interrupt))
         token.ready = None
         if self.env.now > since:
-            self.note(token, Kind.QUEUED, since, -1.0, self.reason["join"])
+            self.note(token, Kind.QUEUED, since, -1.0, self.reason[reason])
 
     def _awaited(self, token: Token) -> bool:
         assert token.step is not None
@@ -192,7 +197,7 @@ class Journeys(Floor):
             self._watch_latest(token, latest)
         while True:
             if token.held and any(unit.down for _, units in token.held.values() for unit in units):
-                yield from self._aside(token)
+                yield from self._wait(token, ASIDE, "aside", self.blocked)
             token.since_s = self.env.now
             token.state, token.stages = WAITING, []
             if token.held:
@@ -204,19 +209,6 @@ class Journeys(Floor):
                 self.withdraw(token)
                 self._waited(token, token.since_s, "", called(interrupt))
                 self.note(token, Kind.QUEUED, token.since_s)
-
-    def _aside(self, token: Token) -> Happening:
-        since = token.since_s = self.env.now
-        token.state = ASIDE
-        while self.blocked(token):
-            token.ready = self.env.event()
-            try:
-                yield token.ready
-            except simpy.Interrupt as interrupt:
-                token.ready = None
-                self._waited(token, since, "aside", called(interrupt))
-        token.ready = None
-        self.note(token, Kind.QUEUED, since, -1.0, self.reason["aside"])
 
     def _watch_latest(self, token: Token, latest: int) -> None:
         visit = (token.step, token.attempt)

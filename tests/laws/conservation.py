@@ -2,7 +2,7 @@
 
 A law is a function of a `Logbook` that yields one line of text per violation. It uses the log, the records and the tables, never the
 engine: times, draws and decisions are worked out anew. Laws of decisions and the truth stand in decision_laws.py, of units and lines in
-floor_laws.py.
+floor_laws.py, of repair, maintenance and cleaning in care_laws.py.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 from foundry.engine.readable import Run
 from foundry.events import ORDER, Kind
 from foundry.tables import GO_ON, NEVER, PAUSE, Tables
-from tests.laws import decision_laws, floor_laws
+from tests.laws import care_laws, decision_laws, floor_laws
 from tests.laws.logbook import Logbook, Visit
 
 Law = Callable[[Logbook], Iterator[str]]
@@ -31,8 +32,9 @@ def check(tables: Tables, run: Run, seed: int, replication: int = 0) -> list[str
 def rows_stand_in_order_and_inside_the_run(log: Logbook) -> Iterator[str]:
     """Rows ascend by their integer columns (L2) and lie in [0, end]; what is open ends there, what is due at H does not happen (T1)."""
     order = [[row[row._fields.index(NAMES.get(name, name))] for name in ORDER] for row in log.rows]
-    if order != sorted(order):
-        yield "rows are not sorted"
+    order = [key for key, row in zip(order, log.rows, strict=True) if row.reason != log.reason["invalid"]]     # read again in that second
+    if any(after <= before for before, after in pairwise(order)):
+        yield "rows are not sorted, or one stands twice"
     for row in log.rows:
         if not 0 <= row.since <= row.time <= log.end:
             yield f"{row} leaves [0, {log.end}]"
@@ -43,6 +45,24 @@ def rows_stand_in_order_and_inside_the_run(log: Logbook) -> Iterator[str]:
 
 
 NAMES = {"time_s": "time", "since_s": "since"}
+
+
+def rows_say_only_what_their_kind_says(log: Logbook) -> Iterator[str]:
+    """Reasons and values by kind, -1 where there is none; readings and decisions take no time and stand at the end of their visit (L1)."""
+    reasons = {Kind.QUEUED: ("", "join", "aside", "cap"), Kind.MEASURED: ("", "<LOD", "invalid"), Kind.STOPPED: ("",)}
+    for row in log.rows:
+        why = log.tables.reasons[row.reason]
+        if row.kind >= Kind.WORKING or row.kind in reasons:
+            if why not in reasons.get(Kind(row.kind), ("",)) or (row.kind != Kind.MEASURED and row.value != -1):
+                yield f"{row} has reason {why!r}"
+        if row.kind == Kind.WORKED and why not in ("", "pause") and not why.startswith("breakdown:"):
+            left = log.left.get((row.batch, row.token))
+            if left is None or left.time != row.time or log.tables.reasons[left.reason] not in (why, f"aborted:{why}"):
+                yield f"{row} was stopped for {why!r} and went on"
+        if row.kind == Kind.WORKED and row.value > 0 and log.tables.steps[row.step].driver < 0:
+            yield f"{row} has an amount without a driver"
+        if row.kind in (Kind.MEASURED, Kind.DECIDED) and not row.since == row.time == log.visits[row.label].end:
+            yield f"{row} stands apart from the end of its visit"
 
 
 def visits_count_from_one(log: Logbook) -> Iterator[str]:
@@ -94,9 +114,18 @@ def every_token_leaves_once(log: Logbook) -> Iterator[str]:
         name = log.tables.reasons[left.reason].partition(":")[0]
         if (name in ("joined", "cancelled", "superseded")) != (key[1] > 0) and name != "aborted":
             yield f"token {key} left as {name}"
+        if name in ("joined", "released", "rejected", "finished") and left.time != visits[-1].end:
+            yield f"token {key} left at {left.time}, its last step ended at {visits[-1].end}"
 
 
 def doses_are_whole_and_come_from_released_batches(log: Logbook) -> Iterator[str]:
+    """Doses are the vials of the last record without those for quality control, in whole doses; only a released batch has some."""
+    t, vials = log.tables, {int(row["batch"]): int(row["vials"]) for row in log.run.records if row["step"] < 0}
+    for (batch, token), row in log.left.items():
+        if token == 0 and t.reasons[row.reason] == "released":
+            expected = max(0, vials[batch] - t.qc_vials) // t.vials_per_dose if t.biology else 0
+            if row.value != expected:
+                yield f"{row} has {row.value} doses of {expected}"
     for (_, token), row in log.left.items():
         if row.value != int(row.value) or row.value < 0 or (row.value > 0 and (token > 0 or row.reason != log.reason["released"])):
             yield f"{row} has {row.value} doses"
@@ -275,7 +304,8 @@ def _closes(log: Logbook, pool: int, second: int) -> bool:
 
 
 LAWS: tuple[Law, ...] = (
-    rows_stand_in_order_and_inside_the_run, visits_count_from_one, batches_balance, every_token_leaves_once,
-    doses_are_whole_and_come_from_released_batches, the_cap_is_never_exceeded, planned_starts_come_as_planned, littles_law_is_an_identity,
+    rows_stand_in_order_and_inside_the_run, rows_say_only_what_their_kind_says, visits_count_from_one, batches_balance,
+    every_token_leaves_once, doses_are_whole_and_come_from_released_batches, the_cap_is_never_exceeded, planned_starts_come_as_planned,
+    littles_law_is_an_identity,
     tokens_do_one_thing_at_a_time, lines_are_joined_when_windows_open, work_lasts_as_drawn, windows_and_lines_come_before_work,
-    stops_have_causes, *decision_laws.LAWS, *floor_laws.LAWS)
+    stops_have_causes, *decision_laws.LAWS, *floor_laws.LAWS, *care_laws.LAWS)

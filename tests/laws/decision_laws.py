@@ -9,9 +9,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from foundry.events import Kind
+from foundry.streams import normal_quantile, u01
 from foundry.tables import END, GIVE_UP, STOP, BandRow, LimitRow, PanelRow
-from processes.cells import CAUSES
-from qc.measurement import round_half_even
+from processes.cells import ATTRIBUTES, CAUSES
+from qc.measurement import MARKS, measure, round_half_even
 from tests.laws.logbook import Logbook, Row, Visit
 
 # ---- side tokens
@@ -56,6 +57,37 @@ def joins_wait_for_all(log: Logbook) -> Iterator[str]:
 
 
 # ---- readings and decisions
+
+def looks_are_read(log: Logbook) -> Iterator[str]:
+    """A finished visit with a look reads it, once but for invalid runs; no other visit reads anything (K4, K1)."""
+    for visit in log.visits.values():
+        left = log.left.get(visit.key[:2])
+        dropped = left is not None and left.time == visit.end and log.tables.reasons[left.reason] in ("cancelled", "superseded")
+        points = [row for row in visit.points if row.kind == Kind.MEASURED]
+        read = sum(_is_reading(log, row) for row in points)
+        expected = 1 if visit.finished and visit.step.look >= 0 and not dropped else 0
+        if read > expected or (bool(points) != bool(expected) and not dropped):
+            yield f"{log.name(visit)} read {points}"
+        if any(row.resource != len(log.tables.pools) + visit.step.look for row in points):
+            yield f"{log.name(visit)} read another assay: {points}"
+
+
+def readings_come_as_drawn(log: Logbook) -> Iterator[str]:
+    """A reading of what is always 0 is its error alone, drawn at the address of the visit (F1, K4)."""
+    for visit in log.visits.values():
+        points = [row for row in visit.points if row.kind == Kind.MEASURED]
+        if len(points) != 1 or visit.step.look < 0 or (assay := log.tables.assays[visit.step.look]).attribute != ATTRIBUTES["none"].code:
+            continue
+        batch, token, _, attempt = visit.key
+        path = log.path_of(batch, token)
+        if path is None or (path and points[0].reason == log.reason["invalid"]):
+            continue
+        u = (u01(log.seed, key, log.replication, batch, path, attempt) for key in visit.step.read_keys)
+        error = assay.bias, assay.cv, assay.sd, assay.lod, assay.decimals, assay.false_positive, assay.invalid_rate, assay.fails_low
+        value, mark = measure(assay.kind, 0.0, *error, normal_quantile(next(u)), next(u), next(u))
+        if (points[0].value, log.tables.reasons[points[0].reason]) != (value, MARKS[mark]):
+            yield f"{log.name(visit)} read {points[0]}, drawn {value} {MARKS[mark]}"
+
 
 def readings_have_the_decimals_of_their_assay(log: Logbook) -> Iterator[str]:
     """Reported values are rounded, never negative but for an invalid run, 0 below the LOD (K4)."""
@@ -211,6 +243,6 @@ def causes_strike_when_their_sum_passes(log: Logbook) -> Iterator[str]:
             last[int(row["batch"]), cause] = hazard, onset
 
 
-LAWS = (side_tokens_end_with_their_batch, joins_wait_for_all, readings_have_the_decimals_of_their_assay,
-        gates_take_the_first_band_that_holds_the_reading, panels_decide_on_complete_results, records_follow_the_log,
+LAWS = (side_tokens_end_with_their_batch, joins_wait_for_all, looks_are_read, readings_come_as_drawn,
+        readings_have_the_decimals_of_their_assay, gates_take_the_first_band_that_holds_the_reading, panels_decide_on_complete_results, records_follow_the_log,
         cells_are_never_negative, causes_strike_when_their_sum_passes)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -54,56 +53,6 @@ def nothing_is_in_use_after_a_drained_run(log: Logbook) -> Iterator[str]:
         yield from (f"{row} is still in use" for row in log.rows if row.open and row.batch >= 0 and row.step >= 0)
 
 
-def failures_come_as_drawn(log: Logbook) -> Iterator[str]:
-    """Each failure comes at its drawn time since the last repair, or at the end of the job it fell into (B4, B5)."""
-    for pool in log.tables.pools:
-        for unit in range(pool.count if pool.fails else 0):
-            rows = log.units.get((pool.index, unit), [])
-            repaired = 0
-            for number, row in enumerate([*(r for r in rows if r.kind == Kind.DOWN), None], start=1):
-                to_failure = max(1, math.floor(log.sample(pool.ttf_law, pool.ttf_key, unit, 0, number) + 0.5))
-                fails = log.end if row is None else row.since
-                if pool.working_clock:
-                    worked = sum(min(r.time, fails) - max(r.since, repaired) for r in rows
-                                 if r.kind == Kind.WORKING and r.since < fails and r.time > repaired)
-                    wrong = worked > to_failure if row is None else worked != to_failure
-                else:
-                    due = repaired + to_failure
-                    at_job = any(r.kind in (Kind.MAINTENANCE, Kind.CLEANING) and r.since <= due <= r.time == fails for r in rows)
-                    wrong = fails > due and not at_job if row is None else fails != due and not at_job
-                if wrong:
-                    yield f"{pool.name} {unit} fails for the {number}. time at {fails}, drawn {to_failure} s after {repaired}"
-                repaired = log.end if row is None else row.time
-
-
-def repairs_last_as_drawn(log: Logbook) -> Iterator[str]:
-    """A repair without people takes its drawn time, with people at least that (B5)."""
-    for (pool, unit), rows in log.units.items():
-        repair = log.tables.pools[pool].repair
-        for number, row in enumerate((r for r in rows if r.kind == Kind.DOWN), start=1):
-            assert repair is not None
-            drawn = max(1, math.floor(log.sample(repair.law, repair.key, unit, 0, number) + 0.5))
-            took = row.time - row.since
-            if not row.open and (took < drawn or (not repair.needs and took != drawn)):
-                yield f"{log.tables.pool_names[pool]} {unit} was down for {took} s, its repair takes {drawn} s"
-
-
-def used_units_are_cleaned(log: Logbook) -> Iterator[str]:
-    """Between two batches a unit is cleaned, whatever ended the first (B5)."""
-    for (pool, _), rows in log.units.items():
-        cleaning = log.tables.pools[pool].cleaning
-        if cleaning is None or log.sample(cleaning.law, cleaning.key, 0, 0, 1) < 0.5:
-            continue
-        dirty: Row | None = None
-        for row in rows:
-            if row.kind == Kind.CLEANING:
-                dirty = None
-            elif row.batch >= 0:
-                if dirty is not None and dirty.batch != row.batch:
-                    yield f"{row} follows {dirty} without cleaning"
-                dirty = row
-
-
 # ---- people and opening hours
 
 def people_begin_in_opening_hours(log: Logbook) -> Iterator[str]:
@@ -148,6 +97,12 @@ def needs_are_there_and_come_back_in_time(log: Logbook) -> Iterator[str]:
         used = sum(row.time - row.since for row in log.by_label[visit.key] if row.resource in pools and row.kind == Kind.WORKING)
         if due != used:
             yield f"{log.name(visit)} used {used} unit-seconds, needs {due}"
+        yield from (f"{log.name(visit)}: {row} is at work outside of it" for row in log.by_label[visit.key]
+                    if row.resource in pools and row.kind == Kind.WORKING
+                    and not any(w.since == row.since and row.time <= w.time for w in visit.worked))
+        yield from (f"{log.name(visit)}: {row} is kept while nothing is stopped" for row in log.by_label[visit.key]
+                    if row.resource in pools and row.kind == Kind.HELD
+                    and not any(w.since <= row.since and row.time <= w.time for w in visit.stopped))
 
 
 def work_has_its_holds(log: Logbook) -> Iterator[str]:
@@ -178,8 +133,12 @@ def holds_are_kept_from_first_to_last(log: Logbook) -> Iterator[str]:
                     continue
                 if not (before == after if all(keeps) else after <= before):
                     yield f"{log.name(follower)} has {sorted(after)}, {log.name(visit)} had {sorted(before)}"
-                yield from (f"{row} while batch {batch} holds the unit" for unit in before & after for row in log.units[unit]
-                            if row.since < follower.started and row.time > visit.end and row.batch != batch and row.kind != Kind.DOWN)
+                for unit in before & after:
+                    between = [row for row in log.units[unit] if row.since < follower.started and row.time > visit.end]
+                    yield from (f"{row} while batch {batch} holds it" for row in between if row.batch != batch and row.kind != Kind.DOWN)
+                    seen = sum(min(row.time, follower.started) - max(row.since, visit.end) for row in between)
+                    if seen != follower.started - visit.end:
+                        yield f"{unit} is not held all the time from {visit.end} to {follower.started}"
 
 
 def _at_work(log: Logbook, visit: Visit, second: int, pool: int) -> Units:
@@ -308,7 +267,7 @@ def stopped_work_goes_on_when_it_can(log: Logbook) -> Iterator[str]:
 
 
 LAWS = (units_do_one_thing_at_a_time, states_partition_the_window, pools_are_never_overdrawn, nothing_is_in_use_after_a_drained_run,
-        failures_come_as_drawn, repairs_last_as_drawn, used_units_are_cleaned, people_begin_in_opening_hours,
+        people_begin_in_opening_hours,
         work_that_must_fit_is_planned_to_end_in_time, paused_work_stays_in_opening_hours, needs_are_there_and_come_back_in_time,
         work_has_its_holds, holds_are_kept_from_first_to_last, lines_serve_first_come_first, nothing_waits_without_cause,
         stopped_work_goes_on_when_it_can)

@@ -35,9 +35,9 @@ class Played:
 def complete(plant: str | Mapping[str, Any]) -> dict[str, Any]:
     """The scenario of a short plant.
 
-    Keys of a plant (``pools``, ``calendars``, ``prices_usd`` …) go to the plant, ``assays`` to the laboratory, ``branches``, ``effects`` and
-    ``hazards`` to the recipe; ``steps`` with ``hold`` are its only unit procedure, unless ``unit_procedures`` are given. One batch starts at
-    0:00 and the run takes two days, unless the plant says otherwise. All other keys are those of a scenario.
+    Keys of a plant (``pools``, ``calendars``, ``prices_usd`` …) go to the plant, ``assays`` to the laboratory, ``branches``, ``effects``
+    and ``hazards`` to the recipe; ``steps`` with ``hold`` are its only unit procedure, unless ``unit_procedures`` are given. One batch
+    starts at 0:00 and the run takes two days, unless the plant says otherwise. All other keys are those of a scenario.
     """
     short = dict(YAML(typ="safe").load(plant) if isinstance(plant, str) else plant)
     scenario: dict[str, Any] = {"name": "tiny", "start": ONE_BATCH}

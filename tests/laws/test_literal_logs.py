@@ -231,7 +231,7 @@ def test_fork_visited_twice():
         branches: {image: {steps: [{name: scan, needs: {camera: 1}, duration_h: 3}]}}
         steps:
         - {name: seed, duration_h: 1, fork: [image], look: density, pass_if: {at_least: 1}, on_fail: seed}
-        - {name: end, join: [image]}
+        - {name: finish, join: [image]}
         """, seed=7)
 
     assert log(done) == lines("""
@@ -249,13 +249,13 @@ def test_fork_visited_twice():
         1:00  4:00  LEFT      0.1    scan               superseded
         1:00  4:00  WORKING   0.1    scan    camera 0
         2:00  4:00  QUEUED    0.2    scan
-        0:00  7:00  LEFT      0      end                finished
-        2:00  7:00  QUEUED    0      end                join
+        0:00  7:00  LEFT      0      finish             finished
+        2:00  7:00  QUEUED    0      finish             join
         2:00  7:00  LEFT      0.2    scan               joined
         4:00  7:00  WORKED    0.2    scan
         4:00  7:00  WORKING   0.2    scan    camera 0
-        7:00  7:00  QUEUED    0      end
-        7:00  7:00  WORKED    0      end
+        7:00  7:00  QUEUED    0      finish
+        7:00  7:00  WORKED    0      finish
         """)
 
 

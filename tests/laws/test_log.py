@@ -11,11 +11,13 @@ BUSY = """
     pools:
       operator: {kind: people, count: 2, calendar: day}
       technician: {kind: people, count: 1}
-      robot: {kind: equipment, count: 2, mtbf_h: 9, mttr_h: 2, repair: {needs: {technician: 1}}, cleaning: {duration_h: 0.5, needs: {operator: 1}},
-              maintenance: [{every_d: 0.7, duration_h: 1, needs: {technician: 1}}]}
+      robot: {kind: equipment, count: 2, mtbf_h: 9, mttr_h: 2, repair: {needs: {technician: 1}},
+              cleaning: {duration_h: 0.5, needs: {operator: 1}}, maintenance: [{every_d: 0.7, duration_h: 1, needs: {technician: 1}}]}
       reactor: {kind: equipment, count: 3, mtbf_h: 20, mttr_h: {exponential: {mean: 3}}, clock: working, cleaning: {duration_h: 1}}
     calendars: {day: {hours: ["06:00-12:00", "13:00-20:00"]}}
-    assays: {density: {attribute: none, sd: 1, decimals: 2}, purity: {attribute: none, sd: 1, steps: [{name: read, needs: {operator: 1}, duration_h: 1}]}}
+    assays:
+      density: {attribute: none, sd: 1, decimals: 2}
+      purity: {attribute: none, sd: 1, steps: [{name: read, needs: {operator: 1}, duration_h: 1}]}
     panels: [{name: release, market: eu, limits: [{assay: purity, at_most: 0.5}]}]
     unit_procedures:
     - name: expand
@@ -25,7 +27,9 @@ BUSY = """
       - {name: feed, needs: {operator: {count: 1, for_h: 0.25}, robot: 1}, duration_h: 1, window: {target_h: 4}, look: density,
          pass_if: {at_most: 1}, on_fail: feed, max_attempts: 3}
     - name: release
-      steps: [{name: fill, duration_h: 1, samples: {purity: 1}}, {name: review, needs: {operator: 1}, duration_h: 4, shift: pause, decide: [release]}]
+      steps:
+      - {name: fill, duration_h: 1, samples: {purity: 1}}
+      - {name: review, needs: {operator: 1}, duration_h: 4, shift: pause, decide: [release]}
     """
 
 
@@ -44,7 +48,8 @@ def test_L1_one_unit_row_per_unit_taken():
         steps: [{name: lift, needs: {operator: 2, robot: 1}, duration_h: 1}]
         """)
 
-    assert log(done, "WORKING") == ["0:00 1:00 WORKING 0 lift operator 0", "0:00 1:00 WORKING 0 lift operator 1", "0:00 1:00 WORKING 0 lift robot 0"]
+    assert log(done, "WORKING") == [
+        "0:00 1:00 WORKING 0 lift operator 0", "0:00 1:00 WORKING 0 lift operator 1", "0:00 1:00 WORKING 0 lift robot 0"]
 
 
 def test_L1_the_value_of_a_visit_stands_on_its_first_stretch():
@@ -106,7 +111,7 @@ def test_L2_unfinished_intervals_are_open_at_the_horizon():
         branches: {image: {steps: [{name: scan, duration_h: 30}]}}
         unit_procedures:
         - {name: before, steps: [{name: seed, fork: [image]}]}
-        - {name: line, hold: {vessel: reactor}, steps: [{name: grow, duration_h: 20}, {name: end, join: [image]}]}
+        - {name: line, hold: {vessel: reactor}, steps: [{name: grow, duration_h: 20}, {name: finish, join: [image]}]}
         """)
 
     assert [line for line in log(done) if "…" in line] == [
@@ -147,4 +152,5 @@ def test_L3_down_comes_before_blocked():
         """)
 
     assert log(done, "WORKING", "HELD", "DOWN")[:4] == [
-        "0:00 1:00 WORKING 0 grow reactor 0", "1:00 2:00 HELD 0 feed reactor 0", "2:00 3:00 DOWN reactor 0", "3:00 4:00 HELD 0 feed reactor 0"]
+        "0:00 1:00 WORKING 0 grow reactor 0", "1:00 2:00 HELD 0 feed reactor 0", "2:00 3:00 DOWN reactor 0",
+        "3:00 4:00 HELD 0 feed reactor 0"]

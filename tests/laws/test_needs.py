@@ -97,7 +97,8 @@ def test_N2_a_lower_priority_number_starts_first():
         steps: [{name: seed, needs: {robot: 1}, duration_h: 1}, {name: feed, needs: {robot: 1}, duration_h: 1, priority: -1}]
         """)
 
-    assert worked(done) == ["0:00 1:00 0 seed", "1:00 2:00 0 feed", "2:00 3:00 1 seed", "3:00 4:00 1 feed", "4:00 5:00 2 seed", "5:00 6:00 2 feed"]
+    assert worked(done) == ["0:00 1:00 0 seed", "1:00 2:00 0 feed", "2:00 3:00 1 seed", "3:00 4:00 1 feed",
+                            "4:00 5:00 2 seed", "5:00 6:00 2 feed"]
 
 
 def test_N2_side_tokens_rank_behind_the_main_token():
@@ -119,20 +120,20 @@ WIDE = """
     steps:
     - {{name: start, fork: [busy, other]}}
     - {{name: wide, needs: {{robot: 1, operator: 1}}, duration_h: 1, reserve: {reserve}, window: {{target_h: 0.5}}}}
-    - {{name: end, join: [busy, other]}}
+    - {{name: finish, join: [busy, other]}}
     """
 
 
 def test_N2_a_token_that_cannot_start_does_not_stop_lower_ones():
     """The wide step waits for the robot from 0:30 on; the count, which queues at 1:00, takes the operator meanwhile."""
     assert worked(play(WIDE.format(reserve="false"))) == [
-        "0:00 0:00 0 start", "0:00 3:00 0.1 clean", "1:00 5:00 0.2 count", "5:00 6:00 0 wide", "6:00 6:00 0 end"]
+        "0:00 0:00 0 start", "0:00 3:00 0.1 clean", "1:00 5:00 0.2 count", "5:00 6:00 0 wide", "6:00 6:00 0 finish"]
 
 
 def test_N2_reserve_keeps_free_units_from_lower_ranks():
     """With `reserve` the free operator is kept for the wide step until the robot is free at 3:00."""
     assert worked(play(WIDE.format(reserve="true"))) == [
-        "0:00 0:00 0 start", "0:00 3:00 0.1 clean", "3:00 4:00 0 wide", "4:00 8:00 0.2 count", "8:00 8:00 0 end"]
+        "0:00 0:00 0 start", "0:00 3:00 0.1 clean", "3:00 4:00 0 wide", "4:00 8:00 0.2 count", "8:00 8:00 0 finish"]
 
 
 def test_N2_reserve_only_while_opening_hours_allow_the_start():
@@ -159,7 +160,7 @@ def test_N2_a_step_that_needs_two_units_reserves_them_by_default():
         steps:
         - {name: start, fork: [busy, other]}
         - {name: lift, needs: {operator: 2}, duration_h: 1, window: {target_h: 0.5}}
-        - {name: end, join: [other]}
+        - {name: finish, join: [other]}
         """)
 
     assert worked(done)[1:4] == ["0:00 3:00 0.1 clean", "3:00 4:00 0 lift", "4:00 8:00 0.2 count"]
@@ -175,7 +176,7 @@ def test_N2_by_default_only_the_pool_of_several_units_is_reserved():
         steps:
         - {name: start, fork: [busy, other]}
         - {name: lift, needs: {operator: 2, bench: 1}, duration_h: 1, window: {target_h: 0.5}}
-        - {name: end, join: [other]}
+        - {name: finish, join: [other]}
         """)
 
     assert worked(done)[1:4] == ["0:00 3:00 0.1 clean", "1:00 5:00 0.2 count", "5:00 6:00 0 lift"]
@@ -191,7 +192,8 @@ def test_N2_two_holds_from_one_pool_are_two_units():
         - {name: split, hold: {left: reactor, right: reactor}, steps: [{name: part, duration_h: 1, priority: -1}]}
         """)
 
-    assert worked(done) == ["0:00 2:00 0 grow", "0:00 2:00 1 grow", "2:00 3:00 0 part", "3:00 4:00 1 part", "4:00 6:00 2 grow", "6:00 7:00 2 part"]
+    assert worked(done) == ["0:00 2:00 0 grow", "0:00 2:00 1 grow", "2:00 3:00 0 part", "3:00 4:00 1 part",
+                            "4:00 6:00 2 grow", "6:00 7:00 2 part"]
 
 
 def test_N2_a_resume_line_reserves_as_its_step_does():
@@ -203,10 +205,11 @@ def test_N2_a_resume_line_reserves_as_its_step_does():
         steps:
         - {name: start, fork: [other]}
         - {name: lift, needs: {operator: 2}, duration_h: 5, shift: pause}
-        - {name: end, join: [other]}
+        - {name: finish, join: [other]}
         """)
 
-    assert worked(done) == ["0:00 0:00 0 start", "8:00 12:00 0 lift pause", "16:00 17:00 0 lift", "17:00 19:00 0.1 count", "19:00 19:00 0 end"]
+    assert worked(done) == ["0:00 0:00 0 start", "8:00 12:00 0 lift pause", "16:00 17:00 0 lift", "17:00 19:00 0.1 count",
+                            "19:00 19:00 0 finish"]
 
 
 def test_N3_a_hold_lasts_from_the_first_step_of_its_procedure_to_the_last():

@@ -1,11 +1,16 @@
-"""What the floor does to the cells, and what perfect assays say of them: laws seen on the shipped HiCM-188 lines."""
+"""What the floor does to the cells, what perfect assays say of them, and what changes no draw: laws seen on the shipped HiCM-188 lines."""
 
 from __future__ import annotations
 
+import hashlib
 import math
+import os
 import re
-from collections.abc import Callable, Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,9 +21,11 @@ from foundry.events import Kind
 from foundry.loader import ConfigError, configs
 from foundry.outcomes import ABORTED, BAD, GOOD, REJECTED, RELEASED
 from foundry.replication import Case, Log, Replication, prepare, replicate
+from foundry.scenario import Scenario
 
 Rows = np.ndarray[Any, np.dtype[np.void]]
 
+ROOT = Path(__file__).parents[2]
 MANUAL, AUTOMATED = "hicm188_manual", "hicm188_automated"
 TWICE_THE_STARTS = "start.every_d=7.609375"
 LARGEST_NEED = 4                                            # operators at once, of the manual dissociation
@@ -258,3 +265,120 @@ def test_Q5_perfect_assays_release_nothing_bad_and_reject_nothing_good(name: str
 def test_Q5_perfect_assays_carry_no_risk_in_20_replications(name: str) -> None:
     """Consumer's and producer's risk are exactly 0 over 20 replications of each line when assays report the truth."""
     told_of(name, 20)
+
+
+# ---- the same bits
+
+PROGRAM = """
+import hashlib, sys
+import foundry
+
+if __name__ == "__main__":
+    jobs, changes = int(sys.argv[1]), sys.argv[2:]
+    result = foundry.compare(*(foundry.load(name, set=changes) for name in ("hicm188_manual", "hicm188_automated")), reps=4, jobs=jobs)
+    print(result.fingerprint, hashlib.sha256(result.kpis.to_csv().encode()).hexdigest())
+"""
+QUARTER = ("horizon_d=90", "warm_up_d=0")
+
+
+@cache
+def here() -> str:
+    result = foundry.compare(*(foundry.load(name, set=QUARTER) for name in (MANUAL, AUTOMATED)), reps=4)
+    return f"{result.fingerprint} {hashlib.sha256(result.kpis.to_csv().encode()).hexdigest()}"
+
+
+@pytest.mark.parametrize(("hash_seed", "jobs"), [("0", 1), ("188", 2)])
+def test_F1_another_process_gives_the_same_fingerprint(hash_seed: str, jobs: int, tmp_path: Path) -> None:
+    """Both lines, in a process with another hash seed and one or two jobs, leave the same logs and the same figures."""
+    file = tmp_path / "program.py"
+    file.write_text(PROGRAM)
+    answer = subprocess.run([sys.executable, str(file), str(jobs), *QUARTER], cwd=tmp_path, capture_output=True, text=True, check=True,
+                            env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(ROOT)})
+
+    assert answer.stdout.strip() == here()
+
+
+def inserted(name: str, steps: Mapping[str, Mapping[str, Any]], changes: Sequence[str]) -> Scenario:
+    """The scenario with new steps in its recipe, each behind the step it is listed under."""
+    plain = foundry.load(name, set=changes).model_dump()
+    for procedure in plain["recipe"]["unit_procedures"]:
+        rows = []
+        for step in procedure["steps"]:
+            rows.append(step)
+            if step["name"] in steps:
+                rows.append({**steps[step["name"]], **({} if step["next"] is None else {"next": step["next"]})})
+                step["next"] = None
+        procedure["steps"] = rows
+    return Scenario.model_validate(plain)
+
+
+NEW = "new step"
+HALF = ("horizon_d=250", "warm_up_d=0")
+
+
+def written(of: Case, log: Log) -> list[tuple[Any, ...]]:
+    """Rows of the log with names for codes, without those of new steps, in an order of their own."""
+    steps, reasons = (*of.tables.step_names, ""), of.tables.reasons
+    rows = [(*row.tolist(), steps[row["step"]], reasons[row["reason"]]) for row in log.events]
+    place = [i for i, column in enumerate(log.events.dtype.names or ()) if column not in ("step", "reason")]
+    return sorted((*(row[i] for i in place), *row[-2:]) for row in rows if not row[-2].startswith(NEW))
+
+
+def truth(of: Case, log: Log) -> list[tuple[Any, ...]]:
+    """Records with names for steps, without those of new steps."""
+    steps = (*of.tables.step_names, "")
+    fields = [field for field in log.records.dtype.names or () if field != "step"]
+    return [(*row[fields].tolist(), steps[row["step"]]) for row in log.records if not steps[row["step"]].startswith(NEW)]
+
+
+@pytest.mark.parametrize(("name", "places"), [(MANUAL, ("feed stacks", "exchange d5", "store", "QA closure")),
+                                              (AUTOMATED, ("feed d-1", "exchange d5", "store", "QA closure"))])
+def test_F1_an_unrelated_step_in_the_recipe_changes_no_bit_of_anything_else(name: str, places: tuple[str, ...]) -> None:
+    """With four steps more, which take no time and nothing else, every other row of the log and every record is what it was."""
+    plain, (_, log) = case(name, *HALF), kept(name, 0, *HALF)
+    new = prepare(inserted(name, {place: {"name": f"{NEW} {i}"} for i, place in enumerate(places)}, HALF))
+    again = replicate(new, 1, 0, keep=True).log
+    assert again is not None
+
+    assert len(again.records) >= len(log.records) + 20
+    assert written(new, again) == written(plain, log)
+    assert truth(new, again) == truth(plain, log)
+
+
+def worked(of: Case, log: Log) -> dict[tuple[int, str, int], int]:
+    """Seconds of work of each finished visit of a main token whose duration is a plain draw: (batch, step, visit) -> seconds."""
+    steps = of.tables.steps
+    rows = log.events[(log.events["kind"] == Kind.WORKED) & (log.events["token"] == 0) & (log.events["open"] == 0)]
+    seconds: dict[tuple[int, str, int], int] = {}
+    finished = set()
+    for row in rows:
+        visit = (int(row["batch"]), steps[row["step"]].name, int(row["attempt"]))
+        seconds[visit] = seconds.get(visit, 0) + int(row["time_s"] - row["since_s"])
+        if row["reason"] == 0 and steps[row["step"]].per < 0:
+            finished.add(visit)
+    return {visit: seconds[visit] for visit in finished if not visit[1].startswith(NEW)}
+
+
+DRAWN_PER_BATCH = ("growth_effect", "capacity_effect", "commitment_logit", "failed_logit", "potency_effect", "thaw_recovery",
+                   "thaw_viability")
+
+
+def test_F1_a_step_that_delays_everybody_changes_no_draw() -> None:
+    """With 2 h of an operator's work more in the middle, times differ, but each visit of a step takes the seconds it took, and each batch
+    keeps its effects and its thresholds of rare causes."""
+    plain, (_, log) = case(MANUAL, *HALF), kept(MANUAL, 0, *HALF)
+    busy = {"name": NEW, "needs": {"operator": 2}, "duration_h": {"lognormal": {"mean": 2, "cv": 0.2}}, "shift": "overtime"}
+    new = prepare(inserted(MANUAL, {"exchange d3": busy}, HALF))
+    again = replicate(new, 1, 0, keep=True).log
+    assert again is not None
+
+    first, second = worked(plain, log), worked(new, again)
+    common = first.keys() & second.keys()
+    assert len(common) > 300
+    assert {visit: first[visit] for visit in common} == {visit: second[visit] for visit in common}
+    assert len(np.unique([first[visit] for visit in common])) > 100
+    drawn = [*DRAWN_PER_BATCH, *(field for field in log.records.dtype.names or () if field.startswith("threshold_"))]
+    batches = [{int(row["batch"]): row[drawn].tolist() for row in records[np.argsort(records["time_s"], kind="stable")[::-1]]}
+               for records in (log.records, again.records)]   # the first record of each stays
+    assert all(batches[0][batch] == batches[1][batch] for batch in batches[0].keys() & batches[1].keys())
+    assert written(plain, log) != written(new, again)

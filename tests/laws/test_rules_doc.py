@@ -69,7 +69,8 @@ class Stage:
     def __init__(self, example: Example, folder: Path) -> None:
         self.numbers = YAML(typ="safe").load(example.plant)
         self.file = folder / "scenario.yaml"
-        whole = self.numbers if "recipe" in self.numbers else complete(self.numbers) if "steps" in self.numbers or "unit_procedures" in self.numbers else {}
+        short = "steps" in self.numbers or "unit_procedures" in self.numbers
+        whole = complete(self.numbers) if short else self.numbers if "recipe" in self.numbers else {}
         self.file.write_text(json.dumps(whole, default=str), encoding="utf-8")
         self._played: Played | None = None
 
@@ -150,7 +151,8 @@ def estimate(stage: Stage, words: list[str]) -> list[str]:
     given = stage.numbers
     laws: dict[str, Callable[[], Any]] = {
         "ratio": lambda: ratio_interval(given["numerator"], given["denominator"]), "mean": lambda: mean_interval(given["values"]),
-        "share": lambda: failure_rate_interval(given["failed"], given["decided"]), "probability": lambda: probability_interval(given["met"]),
+        "share": lambda: failure_rate_interval(given["failed"], given["decided"]),
+        "probability": lambda: probability_interval(given["met"]),
         "quantile": lambda: quantile_jackknife(given["values"], given["probability"])}
     found = laws[words[0]]()
     if found.low is None:
@@ -191,7 +193,7 @@ def test_example(example, tmp_path):
             assert all(line in " ".join(str(refused.value).split()) for line in expected), str(refused.value)
             continue
         came = SHOWN[kind](stage, words)
-        assert expected == ([line for line in came if line.split()[0] in {e.split()[0] for e in expected}] if kind == "kpis" else came)
+        assert expected == (came if kind != "kpis" else [line for line in expected if line in came])
 
 
 def test_every_rule_has_its_section():

@@ -126,7 +126,8 @@ def test_T3_failure_before_maintenance():
     """Due in one second, the failure comes first: the unit is repaired, then maintained."""
     done = play("""
         horizon_d: 0.2
-        pools: {robot: {kind: equipment, count: 1, mtbf_h: 2, mttr_h: 1, maintenance: [{every_d: 1, first_d: 0.08333333333, duration_h: 1}]}}
+        pools:
+          robot: {kind: equipment, count: 1, mtbf_h: 2, mttr_h: 1, maintenance: [{every_d: 1, first_d: 0.08333333333, duration_h: 1}]}
         steps: [{name: wait}]
         """)
 
@@ -159,7 +160,10 @@ def test_T3_everything_due_comes_before_the_handing_out():
 
 def test_T3_rounds_repeat_until_nothing_is_due():
     """Three steps of no duration follow each other in one second, each started by a handing out of its own."""
-    done = play("{pools: {robot: {kind: equipment, count: 1}}, steps: [{name: a, needs: {robot: 1}}, {name: b}, {name: c, needs: {robot: 1}}]}")
+    done = play("""
+        pools: {robot: {kind: equipment, count: 1}}
+        steps: [{name: a, needs: {robot: 1}}, {name: b}, {name: c, needs: {robot: 1}}]
+        """)
 
     assert worked(done) == ["0:00 0:00 0 a", "0:00 0:00 0 b", "0:00 0:00 0 c"]
     assert outcomes(done) == ["0:00 0 finished"]
@@ -169,7 +173,7 @@ def test_T3_endless_rounds_stop_the_run_and_name_the_step(monkeypatch):
     """100,000 rounds in one instant (here 1,000) are an error, not a hang."""
     assert lines.ROUNDS == 100_000
     monkeypatch.setattr(lines, "ROUNDS", 1_000)
-    with pytest.raises(lines.Overrun, match="1,000 rounds at second 0.*spin"):
+    with pytest.raises(lines.Overrun, match=r"1,000 rounds at second 0.*spin"):
         play("{pools: {}, assays: {count: {attribute: none}}, steps: [{name: spin, look: count, pass_if: {at_least: 1}, on_fail: spin}]}")
 
 

@@ -1,17 +1,11 @@
-"""F1-F6 and the decisions of K1, K4 and K6 that need no cells: addresses, joins, visits, ends, gates, samples.
-
-The attribute `none` has the true value 0; what an assay makes of it is in its error.
-"""
+"""F1-F6: addresses of draws, fork and join, attempts, the end of a batch. An assay of the attribute `none` reads 0."""
 
 import math
-from statistics import NormalDist
 
 import pytest
 
 from foundry.streams import address, fold, u01
 from tests.laws.plants import log, outcomes, play, units, worked
-
-ONE_LIMIT = "panels: [{name: release, market: eu, limits: [{assay: purity, at_most: 0}]}]"
 
 
 def exponential_s(hours, u):
@@ -38,7 +32,7 @@ def test_F1_a_side_token_has_the_path_of_its_fork():
     done = play("""
         pools: {}
         branches: {image: {steps: [{name: scan, duration_h: {exponential: {mean: 2}}}]}}
-        steps: [{name: seed, fork: [image]}, {name: end, join: [image]}]
+        steps: [{name: seed, fork: [image]}, {name: finish, join: [image]}]
         """, seed=7)
 
     u = u01(7, address("scan", "duration"), 0, 0, fold(0, address("seed", "image"), 1), 1)
@@ -47,7 +41,10 @@ def test_F1_a_side_token_has_the_path_of_its_fork():
 
 def test_F1_an_unrelated_step_leaves_all_draws_as_they_are():
     """A step put in between, and a pool, change no duration of the others."""
-    plant = "{{pools: {{}}, steps: [{{name: a, duration_h: {{exponential: {{mean: 2}}}}}}, {extra} {{name: b, duration_h: {{exponential: {{mean: 2}}}}}}]}}"
+    plant = """
+        pools: {{}}
+        steps: [{{name: a, duration_h: {{exponential: {{mean: 2}}}}}}, {extra} {{name: b, duration_h: {{exponential: {{mean: 2}}}}}}]
+        """
     without, with_it = play(plant.format(extra="")), play(plant.format(extra="{name: x, duration_h: {exponential: {mean: 2}}},"))
 
     def lasted(done, step):
@@ -70,11 +67,11 @@ def test_F2_a_join_waits_for_its_branches():
     done = play("""
         pools: {}
         branches: {image: {steps: [{name: scan, duration_h: 5}]}, cells: {steps: [{name: count, duration_h: 3}]}}
-        steps: [{name: seed, fork: [image, cells]}, {name: feed, duration_h: 1, join: [cells]}, {name: end, join: [image, cells]}]
+        steps: [{name: seed, fork: [image, cells]}, {name: feed, duration_h: 1, join: [cells]}, {name: finish, join: [image, cells]}]
         """)
 
-    assert worked(done) == ["0:00 0:00 0 seed", "0:00 3:00 0.2 count", "3:00 4:00 0 feed", "0:00 5:00 0.1 scan", "5:00 5:00 0 end"]
-    assert [line for line in log(done, "QUEUED") if "join" in line] == ["0:00 3:00 QUEUED 0 feed join", "4:00 5:00 QUEUED 0 end join"]
+    assert worked(done) == ["0:00 0:00 0 seed", "0:00 3:00 0.2 count", "3:00 4:00 0 feed", "0:00 5:00 0.1 scan", "5:00 5:00 0 finish"]
+    assert [line for line in log(done, "QUEUED") if "join" in line] == ["0:00 3:00 QUEUED 0 feed join", "4:00 5:00 QUEUED 0 finish join"]
 
 
 def test_F2_a_join_does_not_wait_for_what_is_done():
@@ -82,7 +79,7 @@ def test_F2_a_join_does_not_wait_for_what_is_done():
     done = play("""
         pools: {}
         branches: {image: {steps: [{name: scan, duration_h: 1}]}}
-        steps: [{name: seed, fork: [image]}, {name: grow, duration_h: 5}, {name: end, join: [image]}]
+        steps: [{name: seed, fork: [image]}, {name: grow, duration_h: 5}, {name: finish, join: [image]}]
         """)
 
     assert not [line for line in log(done, "QUEUED") if "join" in line]
@@ -95,8 +92,8 @@ def test_F2_a_second_visit_of_the_fork_supersedes_the_first():
         assays: {density: {attribute: none}}
         branches: {image: {steps: [{name: scan, duration_h: 1, window: {target_h: 4}}]}}
         steps:
-        - {name: seed, duration_h: 1, fork: [image], look: density, pass_if: {at_least: 1}, on_fail: seed, max_attempts: 2, give_up: end}
-        - {name: end, join: [image]}
+        - {name: seed, duration_h: 1, fork: [image], look: density, pass_if: {at_least: 1}, on_fail: seed, max_attempts: 2, give_up: finish}
+        - {name: finish, join: [image]}
         """)
 
     assert outcomes(done) == ["2:00 0.1 superseded", "7:00 0 finished", "7:00 0.2 joined"]
@@ -107,7 +104,7 @@ def test_F2_sides_of_two_fork_steps_are_kept_apart():
     done = play("""
         pools: {}
         branches: {image: {steps: [{name: scan, duration_h: 4}]}}
-        steps: [{name: seed, fork: [image]}, {name: feed, duration_h: 1, fork: [image]}, {name: end, join: [image]}]
+        steps: [{name: seed, fork: [image]}, {name: feed, duration_h: 1, fork: [image]}, {name: finish, join: [image]}]
         """)
 
     assert outcomes(done) == ["4:00 0.1 joined", "5:00 0 finished", "5:00 0.2 joined"]
@@ -136,7 +133,8 @@ def test_F2_what_is_freed_by_until_is_handed_out_in_the_same_instant():
         """)
 
     assert log(done, "WORKED", "LEFT") == [
-        "0:00 0:00 WORKED 0 seed", "0:00 1:00 WORKED 0.1 scan breakdown:robot", "0:00 2:00 WORKED 0 grow", "0:00 2:00 LEFT 0.1 scan cancelled",
+        "0:00 0:00 WORKED 0 seed", "0:00 1:00 WORKED 0.1 scan breakdown:robot", "0:00 2:00 WORKED 0 grow",
+        "0:00 2:00 LEFT 0.1 scan cancelled",
         "2:00 2:00 WORKED 0 feed", "0:00 3:00 LEFT 0 use finished", "2:00 3:00 WORKED 0 use"]
 
 
@@ -177,7 +175,8 @@ def test_F3_a_visit_ended_by_redo_is_an_attempt_but_not_a_failure():
         assays: {density: {attribute: none}}
         steps:
         - {name: wait, duration_h: 3}
-        - {name: grow, needs: {robot: 1}, duration_h: 1.5, on_down: redo, look: density, pass_if: {at_least: 1}, on_fail: grow, max_attempts: 2}
+        - {name: grow, needs: {robot: 1}, duration_h: 1.5, on_down: redo, look: density, pass_if: {at_least: 1}, on_fail: grow,
+           max_attempts: 2}
         """)
 
     assert worked(done)[1:] == ["3:00 4:00 0 grow breakdown:robot", "4:30 6:00 0 grow#2", "6:00 7:30 0 grow#3"]
@@ -210,7 +209,11 @@ def test_F4_decided_for_the_last_of_its_markets():
         panels:
         - {name: strict, market: eu, limits: [{assay: purity, at_least: 1}]}
         - {name: lax, market: us, limits: [{assay: purity, at_most: 1}]}
-        steps: [{name: fill, look: purity}, {name: qa, duration_h: 1, decide: [strict]}, {name: qa_us, duration_h: 1, decide: [lax]}, {name: never}]
+        steps:
+        - {name: fill, look: purity}
+        - {name: qa, duration_h: 1, decide: [strict]}
+        - {name: qa_us, duration_h: 1, decide: [lax]}
+        - {name: never}
         """)
 
     assert outcomes(done) == ["2:00 0 released"]
@@ -293,180 +296,8 @@ def test_F6_has_no_effect_once_superseded():
           karyotype: {attribute: none, retests: 0, steps: [{name: stain, duration_h: 3}]}
         steps:
         - {name: seed, duration_h: 1, samples: {karyotype: {pass_if: {at_least: 1}, on_fail: stop_batch}}, look: density,
-           pass_if: {at_least: 1}, on_fail: seed, max_attempts: 2, give_up: end}
-        - {name: end, duration_h: 2.5}
+           pass_if: {at_least: 1}, on_fail: seed, max_attempts: 2, give_up: finish}
+        - {name: finish, duration_h: 2.5}
         """)
 
     assert outcomes(done) == ["4:00 0.1 superseded", "4:30 0 finished", "5:00 0.2 cancelled"]
-
-
-def test_K1_fork_comes_before_gate():
-    """A gate that stops the batch does so after the samples were taken: they exist, and are cancelled in the same second."""
-    done = play("""
-        pools: {}
-        assays: {density: {attribute: none}}
-        branches: {image: {steps: [{name: scan, duration_h: 1}]}}
-        steps: [{name: seed, duration_h: 1, fork: [image], look: density, pass_if: {at_least: 1}}]
-        """)
-
-    assert outcomes(done) == ["1:00 0 aborted:density", "1:00 0.1 cancelled"]
-    assert log(done, "MEASURED") == ["1:00 1:00 MEASURED 0 seed density=0"]
-
-
-def test_K1_a_visit_that_ends_by_a_breakdown_looks_at_nothing_and_forks_nothing():
-    """Aborted at 2:00 of 3 h: no reading, no sample."""
-    done = play("""
-        horizon_d: 0.2
-        pools: {robot: {kind: equipment, count: 1, mtbf_h: 2, mttr_h: 1}}
-        assays: {density: {attribute: none}}
-        branches: {image: {steps: [{name: scan, duration_h: 1}]}}
-        steps: [{name: seed, needs: {robot: 1}, duration_h: 3, on_down: abort, give_up: by_hand, fork: [image], look: density}, {name: by_hand}]
-        """)
-
-    assert outcomes(done) == ["2:00 0 finished"]
-    assert log(done, "MEASURED") == []
-
-
-@pytest.mark.parametrize(("bands", "end"), [
-    ("[{at_least: 0, go: next}, {go: stop}]", "2:00 0 finished"),                       # limits are inclusive
-    ("[{at_most: 0, go: next}, {go: stop}]", "2:00 0 finished"),
-    ("[{at_least: 1, go: next}, {at_least: 0, go: rescue}, {go: stop}]", "5:00 0 finished"),     # the first that holds it
-    ("[{at_least: 1, go: next}, {go: stop}]", "1:00 0 aborted:density"),
-    ("[{at_least: 1, go: next}, {go: stop, reason: too_few}]", "1:00 0 aborted:too_few"),
-    ("[{at_least: 1, go: next}, {go: give_up}]", "5:00 0 finished"),
-])
-def test_K4_bands_are_tried_in_order(bands, end):
-    """The reading is 0; the first band that holds it says where to go: next, stop, a step or give_up."""
-    done = play(f"""
-        pools: {{}}
-        assays: {{density: {{attribute: none}}}}
-        steps:
-        - {{name: grow, duration_h: 1, look: density, bands: {bands}, give_up: rescue}}
-        - {{name: harvest, duration_h: 1, next: end}}
-        - {{name: rescue, duration_h: 4}}
-        """)
-
-    assert outcomes(done) == [end]
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_K4_a_reading_has_its_error_and_is_rounded(seed):
-    """true 0, sd 10: reported max(0, 10 z) rounded to tens (decimals -1); z is drawn at (step, `read`)."""
-    done = play("""
-        pools: {}
-        assays: {density: {attribute: none, sd: 10, decimals: -1}}
-        steps: [{name: count, look: density, pass_if: {at_most: 0}}]
-        """, seed=seed)
-
-    z = NormalDist().inv_cdf(u01(seed, address("count", "read"), 0, 0, 0, 1))
-    value = round(max(0.0, 10 * z) / 10) * 10
-    assert log(done, "MEASURED") == [f"0:00 0:00 MEASURED 0 count density={value}"]
-    assert outcomes(done) == ["0:00 0 finished" if value == 0 else "0:00 0 aborted:density"]
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_K4_below_the_lod_a_reading_is_zero(seed):
-    """sd 10, LOD 5: reported as 0 with the mark, and compared as 0."""
-    done = play("{pools: {}, assays: {toxin: {attribute: none, sd: 10, lod: 5, decimals: 0}}, steps: [{name: test, look: toxin, pass_if: {at_most: 4}}]}",
-                seed=seed)
-
-    z = NormalDist().inv_cdf(u01(seed, address("test", "read"), 0, 0, 0, 1))
-    below = max(0.0, 10 * z) < 5
-    assert log(done, "MEASURED")[0].endswith("toxin=0 <LOD" if below else f"toxin={round(10 * z)}")
-    assert outcomes(done) == ["0:00 0 finished" if below else "0:00 0 aborted:toxin"]
-
-
-def test_K4_a_gate_may_read_a_joined_branch():
-    """`of: check` reads the last value that branch reported: 0 at 2:00 fails `at_least: 1`."""
-    done = play("""
-        pools: {}
-        assays: {image: {attribute: none}}
-        branches: {check: {steps: [{name: scan, duration_h: 2, look: image}]}}
-        steps: [{name: seed, fork: [check]}, {name: judge, join: [check], of: check, pass_if: {at_least: 1}}]
-        """)
-
-    assert log(done, "DECIDED") == ["2:00 2:00 DECIDED 0 judge gate=1 check"]
-    assert outcomes(done)[0] == "2:00 0 aborted:check"
-
-
-def test_K6_a_sample_walks_the_steps_of_its_assay():
-    """Two analysts' steps in the laboratory, named ASSAY.STEP; the reading comes at the end of the last."""
-    done = play(f"""
-        pools: {{analyst: {{kind: people, count: 1}}}}
-        assays: {{purity: {{attribute: none, steps: [{{name: stain, needs: {{analyst: 1}}, duration_h: 1}}, {{name: read, duration_h: 2}}]}}}}
-        {ONE_LIMIT}
-        steps: [{{name: fill, samples: {{purity: 1}}}}, {{name: qa, decide: [release]}}]
-        """)
-
-    assert worked(done) == ["0:00 0:00 0 fill", "0:00 1:00 0.1 purity.stain", "1:00 3:00 0.1 purity.read", "3:00 3:00 0 qa"]
-    assert log(done, "MEASURED") == ["3:00 3:00 MEASURED 0.1 purity.read purity=0"]
-    assert outcomes(done) == ["3:00 0 released", "3:00 0.1 joined"]
-
-
-def test_K6_a_reading_out_of_limits_is_repeated_from_the_reserve():
-    """One retest by default; the last reading counts."""
-    done = play("""
-        pools: {}
-        assays: {purity: {attribute: none, steps: [{name: read, duration_h: 2}]}}
-        panels: [{name: release, market: eu, limits: [{assay: purity, at_least: 1}]}]
-        steps: [{name: fill, samples: {purity: 1}}, {name: qa, decide: [release]}]
-        """)
-
-    assert worked(done)[1:] == ["0:00 2:00 0.1 purity.read", "2:00 4:00 0.1 purity.read#2", "4:00 4:00 0 qa"]
-    assert log(done, "DECIDED") == ["2:00 2:00 DECIDED 0.1 purity.read gate=0 retest", "4:00 4:00 DECIDED 0 qa release=0 purity"]
-    assert outcomes(done) == ["4:00 0 rejected:purity", "4:00 0.1 joined"]
-
-
-def test_K6_an_invalid_run_is_done_again_and_is_not_a_failure():
-    """Half of the runs are invalid, by one draw per visit; without retests the first valid run passes."""
-    done = play(f"""
-        pools: {{}}
-        assays: {{purity: {{attribute: none, invalid_rate: 0.5, retests: 0, steps: [{{name: stain, duration_h: 1}}, {{name: read, duration_h: 1}}],
-                           on_invalid: read}}}}
-        {ONE_LIMIT}
-        steps: [{{name: fill, samples: {{purity: 1}}}}, {{name: qa, decide: [release]}}]
-        """, seed=6)
-
-    path = fold(0, address("fill", "purity"), 1)
-    runs = next(visit for visit in range(1, 50) if u01(6, address("purity.read", "invalid"), 0, 0, path, visit) >= 0.5)
-    assert runs > 1                                   # the seed was chosen so
-    assert outcomes(done)[0] == f"{1 + runs}:00 0 released"
-    assert [line.split()[-1] for line in log(done, "MEASURED")] == ["invalid"] * (runs - 1) + ["purity=0"]
-
-
-def test_K6_the_first_limit_that_fails_is_the_reason():
-    """Both fail; the panel's order names the second assay of the recipe first."""
-    done = play("""
-        pools: {}
-        assays: {purity: {attribute: none}, dose: {attribute: none}}
-        panels: [{name: release, market: eu, limits: [{assay: dose, at_least: 1}, {assay: purity, at_least: 1}]}]
-        steps: [{name: form, look: purity}, {name: fill, look: dose}, {name: qa, decide: [release]}]
-        """)
-
-    assert outcomes(done) == ["0:00 0 rejected:dose"]
-
-
-def test_K6_a_panel_waits_for_the_assays_it_names():
-    """`decide` joins them without being told to."""
-    done = play(f"""
-        pools: {{}}
-        assays: {{purity: {{attribute: none, steps: [{{name: read, duration_h: 30}}]}}}}
-        {ONE_LIMIT}
-        steps: [{{name: fill, samples: {{purity: 1}}}}, {{name: qa, duration_h: 1, decide: [release]}}]
-        """)
-
-    assert log(done, "QUEUED")[-2:] == ["0:00 30:00 QUEUED 0 qa join", "30:00 30:00 QUEUED 0 qa"]
-    assert outcomes(done) == ["30:00 0.1 joined", "31:00 0 released"]
-
-
-def test_K6_a_sample_without_a_result_rejects():
-    """The instrument breaks and the sample is given up: no reading, no release; its assay is the reason."""
-    done = play("""
-        horizon_d: 0.2
-        pools: {hplc: {kind: equipment, count: 1, mtbf_h: 1, mttr_h: 10}}
-        assays: {purity: {attribute: none, steps: [{name: read, needs: {hplc: 1}, on_down: abort, duration_h: 2}]}}
-        panels: [{name: release, market: eu, limits: [{assay: purity, at_most: 1}]}]
-        steps: [{name: fill, samples: {purity: 1}}, {name: qa, decide: [release]}]
-        """)
-
-    assert outcomes(done)[0] == "1:00 0 rejected:purity"
