@@ -6,7 +6,8 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from types import FrameType
@@ -30,6 +31,7 @@ Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="the same seed mee
 Jobs = Annotated[int | None, typer.Option(min=1, help="processes; default one per processor where that is worth it")]
 Keep = Annotated[str, typer.Option(metavar="K,K|all|none", help="replications whose log is kept row by row")]
 Changes = Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="change a value; may be given several times")]
+Vary = Annotated[list[str], typer.Option("--vary", metavar="PATH=VALUES", help="2:8, 2:8:2 or 1,2,4; may be given several times")]
 Kind = Annotated[str, typer.Argument(metavar="KIND", help="scenario, product, recipe, plant, lab or panel")]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON instead of text")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="print nothing but errors")]
@@ -110,6 +112,46 @@ def compare(scenarios: Annotated[list[str], typer.Argument(metavar="A B [C …]"
             quiet: Quiet = False) -> None:
     """Run scenarios with the same luck; say how each differs from the first."""
     _study("compare", scenarios, out, reps, seed, jobs, keep, changes, as_json, quiet)
+
+
+@app.command()
+@spoken
+def sweep(scenarios: Annotated[list[str], typer.Argument(metavar="SCENARIO …", help="one scenario or several")], vary: Vary,
+          out: Out = None, reps: Annotated[str, typer.Option(metavar="N", help="replications at every point")] = "20", seed: Seed = 1,
+          jobs: Jobs = None, changes: Changes = None,
+          demand: Annotated[float | None, typer.Option(metavar="DOSES", help="doses a year to meet; default the scenario's own")] = None,
+          as_json: AsJson = False, quiet: Quiet = False) -> None:
+    """Run scenarios at every point of a grid, with the same luck; find the cheapest that meets the demand."""
+    from foundry import printed, sweeps
+    from foundry.experiment import replications
+    from foundry.store import new_folder
+
+    count = replications(reps)
+    with new_folder(out, "sweep") as folder, _progress(quiet) as progress:
+        found = sweeps.sweep(*scenarios, vary=vary, reps=count, seed=seed, jobs=jobs, set=changes or (), demand=demand, progress=progress)
+        sweeps.write(found, folder)
+    if as_json:
+        _print_json(found.summary())
+    elif not quiet:
+        print(printed.sweep(found, _ink()))
+        if found.warnings:
+            print(f"\n{printed.warnings(found.warnings, _ink())}")
+    path = _report(folder)
+    if not quiet and not as_json:
+        print(f"\nReport: {path}")
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Any]:
+    """Progress on a terminal, gone at the end; None elsewhere."""
+    from foundry import terminal
+
+    shown = terminal.Progress(sys.stderr) if sys.stderr.isatty() and not quiet else None
+    try:
+        yield shown
+    finally:
+        if shown is not None:
+            shown.clear()
 
 
 def _study(kind: str, names: list[str], out: Path | None, reps: str, seed: int, jobs: int | None, keep: str, changes: list[str] | None,

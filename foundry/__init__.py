@@ -4,6 +4,7 @@
     result = foundry.run(scenario, reps=20)
     result.kpis, result.batches, result.summary(), result.save("results/mine")
     foundry.compare("hicm188_manual", "hicm188_automated", reps=20).summary()["paired"]
+    foundry.sweep("hicm188_automated", vary=["plant.pools.operator.count=2:5"], reps=20).design_points
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from foundry.experiment import compare, run
     from foundry.loader import load
+    from foundry.sweeps import sweep
 
-__all__ = ["__version__", "compare", "load", "run"]
+__all__ = ["__version__", "compare", "load", "run", "sweep"]
 
-_ROOMS = {"load": "foundry.loader", "run": "foundry.experiment", "compare": "foundry.experiment"}
+_ROOMS = {"load": "foundry.loader", "run": "foundry.experiment", "compare": "foundry.experiment",
+          "sweep": "foundry.sweeps"}
 
 
 def __getattr__(name: str) -> Any:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from foundry.terminal import WIDTH, Ink, clock
+from foundry.design import Point, labels
+from foundry.sweeps import COST, DEMAND, DOSES, LOST, MET
+from foundry.terminal import WIDTH, Ink, clock, interval, number, shown, table
 
 if TYPE_CHECKING:
+    from foundry.crossing import Crossing
     from foundry.explain import Story
     from foundry.flatcopy import Copied
+    from foundry.stats import Estimate
+    from foundry.sweeps import Sweep
 
 TIME = 13                                                  # width of the column of times
 STYLES = {"deviation": "bold", "retest": "bold", "invalid": "bold", "breakdown": "worse", "end": "bold"}
@@ -29,6 +35,110 @@ def story(found: Story, ink: Ink) -> str:
     if found.truth:
         parts += ["", ink("bold", "What was true (only the simulator knows)"), *map(_filled, found.truth)]
     return "\n".join(parts)
+
+
+COLUMNS = {DOSES: ("doses a year", "doses/year"), COST: ("cost per dose", ""), LOST: ("lost", "fraction"),
+           DEMAND: ("demand met", "fraction")}
+
+
+def sweep(found: Sweep, ink: Ink) -> str:
+    """Every point with its headline figures, then the cheapest that meets the demand, then where curves over scale cross."""
+    parts = [_points(found, ink), "", *map(_filled, answer(found)), *map(_filled, crossings(found))]
+    count = len(found.result.numbers)
+    foot = (f"[low, high] is a 95 % interval over {count} replications, with the same luck at all points. It covers chance in the model, "
+            "not doubt about its inputs." if count >= 5 else
+            f"{count} replication{'s' if count > 1 else ''}: too few for an interval; 5 are needed.")
+    return "\n".join([*parts, "", ink("dim", _filled(foot))])
+
+
+def _points(found: Sweep, ink: Ink) -> str:
+    """The widest table that fits: with intervals of all figures, of cost and doses, or of none."""
+    several = len(found.design.bases) > 1
+    best = found.choice.point
+    kpis = [kpi for kpi in COLUMNS if any(kpi in found.estimates[point.name] for point in found.points)]
+    names = [axis.path for axis in found.axes]
+    head = ("", *(("scenario",) if several else ()), *labels(names), *(COLUMNS[kpi][0] for kpi in kpis))
+    side = "r" + ("l" if several else "") + "r" * (len(names) + len(kpis))
+    for with_interval in ((DOSES, COST, LOST, DEMAND), (DOSES, COST), (COST,), ()):
+        rows = []
+        for point in found.points:
+            figures = [_figure(found.estimates[point.name].get(kpi), COLUMNS[kpi][1], kpi in with_interval) for kpi in kpis]
+            mark = f"> {point.number}" if best is not None and point.number == best.number else str(point.number)
+            rows.append((mark, *((point.scenario,) if several else ()), *(_setting(v) for v in point.settings.values()), *figures))
+        if max(map(len, table(head, rows, side, Ink(False)).split("\n"))) <= WIDTH:
+            break
+    return table(head, rows, side, ink)
+
+
+def _figure(value: Estimate | None, unit: str, with_interval: bool) -> str:
+    if value is None or value.value is None:
+        return "–"
+    said = f"{shown(value.value, unit)} {interval(value.low, value.high, unit) if with_interval else ''}"
+    return said.strip()
+
+
+def _setting(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def named(found: Sweep, point: Point) -> str:
+    """``point 3 (operator count 4, reactor count 2)``, with its scenario where there are several."""
+    names = labels([axis.path for axis in found.axes])
+    values = [f"{name} {_setting(value)}" for name, value in zip(names, point.settings.values(), strict=True)]
+    return f"point {point.number} ({', '.join([*([point.scenario] if len(found.design.bases) > 1 else []), *values])})"
+
+
+def answer(found: Sweep) -> list[str]:
+    """The cheapest point that meets the demand, or that none does, or that none is stated."""
+    choice = found.choice
+    currency = next(iter(found.result.cases.values())).currency
+    if choice.point is not None:
+        figures = found.estimates[choice.point.name]
+        said = (f"Cheapest that meets {number(found.demand(choice.point) or 0.0)} doses a year: {named(found, choice.point)}, "
+                f"{_figure(figures[COST], '', True)} {currency} per dose; the demand is met in "
+                f"{_figure(figures[DEMAND], 'fraction', True)} of replications.")
+        return [said, *([] if not choice.like else [_like(choice.like)])]
+    if choice.cheapest is None:
+        return ["No point released a dose, so none has a cost per dose" + (" or meets its demand." if choice.nearest else ".")]
+    if choice.nearest is not None:
+        chance = _figure(found.estimates[choice.nearest.name][DEMAND], "fraction", True)
+        return [f"No point of this sweep meets its demand with {100 * MET:.0f} % probability; the nearest, {named(found, choice.nearest)}, "
+                f"reaches {chance}."]
+    cost = _figure(found.estimates[choice.cheapest.name][COST], "", True)
+    return [f"Cheapest: {named(found, choice.cheapest)}, {cost} {currency} per dose. No demand is stated (--demand DOSES), so no point is "
+            "asked to meet one."]
+
+
+def _like(points: Sequence[Point]) -> str:
+    numbers = ", ".join(str(point.number) for point in points)
+    if len(points) == 1:
+        return f"Point {numbers} meets it too and is not shown to be dearer."
+    return f"Points {numbers} meet it too and are not shown to be dearer."
+
+
+def crossings(found: Sweep) -> list[str]:
+    """One sentence for each other scenario: from how many batches a year it is cheaper, or that the curves do not cross."""
+    return [crossing_sentence(name, found.curves[0].scenario, found.curves[0].per_year, crossing)
+            for name, crossing in found.crossings.items()]
+
+
+def crossing_sentence(other: str, base: str, scale: Sequence[float], crossing: Crossing) -> str:
+    """From how many batches a year on ``other`` is cheaper than ``base``, or the other way round."""
+    span = f"between {number(scale[0])} and {number(scale[-1])} batches a year"
+    cheaper = {"a": base, "b": other}.get(crossing.cheaper, "")
+    if not crossing.at:
+        return f"The costs per dose of {other} and {base} do not cross {span}{f': {cheaper} is cheaper throughout' if cheaper else ''}."
+    if len(crossing.at) > 1:
+        return f"The costs per dose of {other} and {base} cross {len(crossing.at)} times {span}: at {', '.join(map(number, crossing.at))}."
+    ends = f" {interval(crossing.low, crossing.high, '')}"
+    if crossing.low is None:
+        ends = "" if math.isnan(crossing.once) else f" (no interval: {100 * crossing.once:.0f} % of resamples cross once)"
+    return f"{cheaper} is cheaper per dose from {number(crossing.at[0])}{ends} batches a year on."
+
+
+def warnings(said: Sequence[str], ink: Ink) -> str:
+    """Warnings as sentences."""
+    return "\n".join(ink("worse", textwrap.fill(text, WIDTH, initial_indent="Warning: ", subsequent_indent="  ")) for text in said)
 
 
 def copied(folder: Path, files: Sequence[Copied]) -> str:

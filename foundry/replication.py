@@ -6,7 +6,7 @@ This is what a worker process does. What it returns is small; the log itself com
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -108,6 +108,11 @@ def replicate(case: Case, seed: int, number: int, *, keep: bool = False) -> Repl
         courses=courses(run.records, batches, window, attribute) if case.tables.biology else np.empty((3, 0, 0)),
         fingerprint=fingerprint(run.events), warnings=tuple(run.warnings),
         log=Log(run.events, run.records, money) if keep else None)
+
+
+def lightened(run: Replication) -> Replication:
+    """The replication without its batches, series, courses and ledger totals: what a study of very many of them keeps."""
+    return replace(run, batches=run.batches[:0], ledger_totals={}, series={}, courses=np.empty((3, 0, 0)))
 
 
 def _run(case: Case, seed: int, number: int) -> Run:

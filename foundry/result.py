@@ -159,7 +159,7 @@ def write(result: Result, folder: Path, command: Sequence[str] | None = None) ->
     for name, scenario in result.scenarios.items():
         path = folder / SCENARIOS / f"{name}.yaml"
         written[f"{SCENARIOS}/{name}.yaml"] = write_bytes(path, resolved(scenario).encode())
-    facts = {name: _facts_with_source(scenario) for name, scenario in result.scenarios.items()}
+    facts = {name: sourced_facts(scenario) for name, scenario in result.scenarios.items()}
     written[PARAMETERS] = write_yaml(folder / PARAMETERS, facts)
     written[SUMMARY] = write_json(folder / SUMMARY, result.summary())
     write_json(folder / MANIFEST, manifest(result, command) | {"files": written})
@@ -200,7 +200,7 @@ def _facts(scenario: Scenario, runs: Sequence[Replication]) -> dict[str, Any]:
     return {name: value for name, value in facts.items() if value is not None}
 
 
-def _facts_with_source(scenario: Scenario) -> list[dict[str, Any]]:
+def sourced_facts(scenario: Scenario) -> list[dict[str, Any]]:
     """The numbers of a scenario that claim something, as the report lists them."""
     rows = []
     for fact in parameters(scenario):

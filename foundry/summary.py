@@ -106,7 +106,7 @@ def comparisons(base: Sample, other: Sample, level: float) -> dict[str, Paired]:
 
 def summarise(studies: Sequence[Sample], fingerprint: str) -> dict[str, Any]:
     """The content of ``summary.json`` (DESIGN §5); the first scenario is the base of the comparisons."""
-    scenarios = {sample.name: {name: _entry(value, describe(name, sample.currency).unit) for name, value in estimates(sample).items()}
+    scenarios = {sample.name: {name: entry(value, describe(name, sample.currency).unit) for name, value in estimates(sample).items()}
                  for sample in studies}
     paired = []
     for other in studies[1:]:
@@ -116,7 +116,7 @@ def summarise(studies: Sequence[Sample], fingerprint: str) -> dict[str, Any]:
     return {"schema": SCHEMA, "scenarios": scenarios, "paired": paired, "fingerprint": fingerprint}
 
 
-def _entry(value: Estimate, unit: str) -> dict[str, Any]:
+def entry(value: Estimate, unit: str) -> dict[str, Any]:
     entry = {"mean": value.value, "low": value.low, "high": value.high, "unit": unit, "n": value.n}
     return entry | ({"reason": value.reason} if value.reason else {})
 

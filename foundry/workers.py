@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
-from foundry.replication import Case, Replication, replicate
+from foundry.replication import Case, Replication, lightened, replicate
 
 WORTH_A_POOL_S = 5.0            # predicted work below this is done here: a pool costs about two seconds to start
 CHUNKS_PER_WORKER = 4
@@ -32,14 +32,16 @@ class Workers:
     """Runs replications of some cases with one seed; a context manager that ends its processes.
 
     ``jobs``: processes; 1 runs everything here; None takes as many as there are processors where the work is worth it. The first
-    replication of each case always runs here: it compiles the kernels once for all, and its log need not travel.
+    replication of each case always runs here: it compiles the kernels once for all, and its log need not travel. ``light`` keeps the
+    figures of a replication only (see `foundry.replication.lightened`): for very many cases, of which just the first runs here.
     """
 
     def __init__(self, cases: Sequence[Case], seed: int, *, jobs: int | None, keep: Iterable[int] = (0,),
-                 progress: Progress | None = None) -> None:
+                 progress: Progress | None = None, light: bool = False) -> None:
         if jobs is not None and jobs < 1:
             raise ValueError("jobs must be at least 1")
         self.cases, self.seed, self.jobs, self.keep, self.progress = tuple(cases), seed, jobs, frozenset(keep), progress
+        self.light = light
         self.pool: ProcessPoolExecutor | None = None
         self.seconds_each = 0.0
         self.done = self.asked = 0
@@ -60,7 +62,8 @@ class Workers:
         tasks = [(case, number) for number in numbers for case in range(len(self.cases))]
         self.asked += len(tasks)
         self._count(0)
-        here, found = len(self.cases) if self.done == 0 else 0, {}
+        first = 1 if self.light else len(self.cases)
+        here, found = first if self.done == 0 else 0, {}
         for task in tasks[:here]:
             found[task] = self._here(task)
         rest = tasks[here:]
@@ -72,7 +75,7 @@ class Workers:
 
     def _here(self, task: Task) -> Replication:
         began = time.perf_counter()
-        result = _replicate(self.cases, self.seed, task, self.keep)
+        result = _replicate(self.cases, self.seed, task, self.keep, self.light)
         self.seconds_each = time.perf_counter() - began
         self._count(1)
         return result
@@ -92,7 +95,8 @@ class Workers:
     def _elsewhere(self, tasks: Sequence[Task]) -> dict[Task, Replication]:
         processes = self._processes(len(tasks))
         if self.pool is None:
-            self.pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _start, (self.cases, self.seed, self.keep))
+            told = (self.cases, self.seed, self.keep, self.light)
+            self.pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _start, told)
         size = max(1, math.ceil(len(tasks) / (processes * CHUNKS_PER_WORKER)))
         chunks = [tasks[i:i + size] for i in range(0, len(tasks), size)]
         found: dict[Task, Replication] = {}
@@ -133,24 +137,25 @@ def processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _replicate(cases: Sequence[Case], seed: int, task: Task, keep: frozenset[int]) -> Replication:
+def _replicate(cases: Sequence[Case], seed: int, task: Task, keep: frozenset[int], light: bool) -> Replication:
     case, number = task
-    return replicate(cases[case], seed, number, keep=number in keep)
+    result = replicate(cases[case], seed, number, keep=number in keep)
+    return lightened(result) if light else result
 
 
 # ---- in a worker
 
-_work: tuple[Sequence[Case], int, frozenset[int]] | None = None
+_work: tuple[Sequence[Case], int, frozenset[int], bool] | None = None
 
 
-def _start(cases: Sequence[Case], seed: int, keep: frozenset[int]) -> None:
+def _start(cases: Sequence[Case], seed: int, keep: frozenset[int], light: bool) -> None:
     """What a worker is told once. An interrupt is for the process that started it."""
     global _work
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _work = (cases, seed, keep)
+    _work = (cases, seed, keep, light)
 
 
 def _chunk(tasks: Sequence[Task]) -> list[Replication]:
     assert _work is not None
-    cases, seed, keep = _work
-    return [_replicate(cases, seed, task, keep) for task in tasks]
+    cases, seed, keep, light = _work
+    return [_replicate(cases, seed, task, keep, light) for task in tasks]

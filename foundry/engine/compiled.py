@@ -30,7 +30,7 @@ from foundry.engine.compiled_floor import (
     shift,
     start_units,
 )
-from foundry.engine.compiled_journeys import STOPPED_KIND, WORKED_KIND, answer, finish, go_on, proceed, target_reached, visit
+from foundry.engine.compiled_journeys import STOPPED_KIND, WORKED_KIND, answer, finish, go_on, TO_QUEUE, move, proceed
 from foundry.engine.compiled_round import hand_out
 from foundry.engine.compiled_state import *
 from foundry.engine.compiled_state import call, cramped, put
@@ -102,7 +102,7 @@ def advance(a: Any, s: Any) -> int:
             n[STATUS] = CRAMPED
         elif n[MOVING] >= 0:
             w, n[MOVING] = n[MOVING], -1
-            proceed(a, s, w, visit(a, s, w, n[MOVES_TO]))
+            proceed(a, s, w, move(a, s, w, n[MOVES_TO]))
         elif n[URGENT] < n[URGENT_END]:
             _answer_call(a, s)
         elif n[NORMAL] < n[NORMAL_END]:
@@ -116,7 +116,7 @@ def advance(a: Any, s: Any) -> int:
     return int(n[STATUS])
 
 
-@njit(cache=True)
+@kernel
 def _answer_call(a: Any, s: Any) -> None:
     """The next call is answered; a worker that is gone does not hear it."""
     n, k = s.n, s.n[URGENT]
@@ -134,7 +134,7 @@ def _answer_call(a: Any, s: Any) -> None:
         pause_job(a, s, w)
 
 
-@njit(cache=True)
+@kernel
 def _let_go_on(a: Any, s: Any) -> None:
     """The next of those told to go on."""
     n, k = s.n, s.n[NORMAL]
@@ -150,7 +150,7 @@ def _let_go_on(a: Any, s: Any) -> None:
         resume_job(a, s, w)
 
 
-@njit(cache=True)
+@kernel
 def _happen(a: Any, s: Any) -> None:
     """What is due next happens."""
     key, who, stamped = s.heap[0, heap.KEY], s.heap[0, heap.WHO], s.heap[0, heap.STAMPED]
@@ -174,7 +174,7 @@ def _happen(a: Any, s: Any) -> None:
         arrive(a, s, who, stamped)
 
 
-@njit(cache=True)
+@inlined
 def _stage_over(a: Any, s: Any, w: int, kind: int) -> None:
     """What a worker waited for is due."""
     if kind == FINISH:
@@ -182,12 +182,12 @@ def _stage_over(a: Any, s: Any, w: int, kind: int) -> None:
     elif kind == PART:
         end_part(a, s, w)
     elif kind == TARGET:
-        proceed(a, s, w, target_reached(a, s, w))
+        proceed(a, s, w, np.int64(TO_QUEUE))
     else:
         end_job(a, s, w)
 
 
-@njit(cache=True)
+@kernel
 def _next_instant(a: Any, s: Any) -> None:
     """The clock goes on: to what is due next, to a look for starvation, or to the end."""
     n = s.n
@@ -206,7 +206,7 @@ def _next_instant(a: Any, s: Any) -> None:
         _close_rows(a, s)
 
 
-@njit(cache=True)
+@kernel
 def _close_rows(a: Any, s: Any) -> None:
     """Unfinished intervals are written with time_s = H and open = 1 (L2)."""
     for u in range(a.numbers[UNITS]):
@@ -219,7 +219,7 @@ def _close_rows(a: Any, s: Any) -> None:
         put(s, s.n[NOW], s.starts[k, 0], QUEUED_KIND, s.starts[k, 1], 0, 0, -1, -1, -1, -1, -1.0, a.numbers[R_CAP], 1)
 
 
-@njit(cache=True)
+@inlined
 def _close_token(a: Any, s: Any, w: int) -> None:
     """The open interval of a token that waits, works or is stopped; none in culture."""
     worker, state = s.worker, s.worker[w, STATE]

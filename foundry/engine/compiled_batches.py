@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from numba import njit
+import numpy as np
 
 from foundry.engine.arrays import *
 from foundry.engine.compiled_floor import give_back, give_back_list, uniform
@@ -27,17 +27,17 @@ FROM_PLAN, FROM_CAP = 0, 1              # an arrival as planned, or of a start t
 # ---- starts
 
 
-@njit(cache=True)
+@kernel
 def plan_starts(a: Any, s: Any) -> None:
     """Planned starts, or as many as the cap allows at once (A1)."""
     if a.numbers[PLANNED] == 1:
-        _plan(a, s, 0)
+        _plan(a, s, np.int64(0))
     else:
         for _ in range(min(a.numbers[WIP_CAP], a.numbers[AT_MOST])):
             _start_now(a, s)
 
 
-@njit(cache=True)
+@inlined
 def _plan(a: Any, s: Any, number: int) -> None:
     """The start of a batch number falls due after its gap."""
     if number >= a.numbers[AT_MOST]:
@@ -49,7 +49,7 @@ def _plan(a: Any, s: Any, number: int) -> None:
     due(a, s, gap, ARRIVAL, 0, number, number, FROM_PLAN)
 
 
-@njit(cache=True)
+@kernel
 def arrive(a: Any, s: Any, number: int, source: int) -> None:
     """A start falls due."""
     n = s.n
@@ -67,7 +67,7 @@ def arrive(a: Any, s: Any, number: int, source: int) -> None:
         _begin(a, s, number)
 
 
-@njit(cache=True)
+@inlined
 def _start_now(a: Any, s: Any) -> None:
     """A start in this instant, for a cap without a plan."""
     n = s.n
@@ -77,17 +77,17 @@ def _start_now(a: Any, s: Any) -> None:
     due(a, s, 0, ARRIVAL, 1, number, number, FROM_CAP)
 
 
-@njit(cache=True)
+@inlined
 def _begin(a: Any, s: Any, number: int) -> None:
     """A batch begins: its main token sets out."""
     b = _new_batch(a, s, number)
-    w = _new_token(a, s, b, 0, 0, -1)
+    w = _new_token(a, s, b, np.int64(0), np.int64(0), np.int64(-1))
     s.batch[b, MAIN] = w
     new_cells(a, s, w)
     call(s, w, START_CALL, -1, a.numbers[FIRST_STEP])
 
 
-@njit(cache=True)
+@inlined
 def _new_batch(a: Any, s: Any, number: int) -> int:
     n, batch = s.n, s.batch
     b = n[SPARE_BATCH]
@@ -105,7 +105,7 @@ def _new_batch(a: Any, s: Any, number: int) -> int:
     return int(b)
 
 
-@njit(cache=True)
+@kernel
 def _new_token(a: Any, s: Any, b: int, number: int, path: int, row: int) -> int:
     """A token of a batch; ``row`` its branch, -1 for the main token."""
     n, worker = s.n, s.worker
@@ -131,7 +131,7 @@ def _new_token(a: Any, s: Any, b: int, number: int, path: int, row: int) -> int:
     return int(w)
 
 
-@njit(cache=True)
+@inlined
 def _leave_cap(a: Any, s: Any, b: int) -> None:
     """The cap has room for another (A1)."""
     n = s.n
@@ -154,19 +154,19 @@ def _leave_cap(a: Any, s: Any, b: int) -> None:
 # ---- the end of a step
 
 
-@njit(cache=True)
+@inlined
 def past(s: Any, w: int, step: int, what: int) -> int:
     """Visits, misses, last start or last end of a step by a token."""
     return int(s.worker[w, PAST + PAST_WIDTH * step + what])
 
 
-@njit(cache=True)
+@inlined
 def remember(s: Any, w: int, step: int, what: int, value: int) -> None:
     """Set what `past` tells."""
     s.worker[w, PAST + PAST_WIDTH * step + what] = value
 
 
-@njit(cache=True)
+@kernel
 def end_of_step(a: Any, s: Any, w: int) -> int:
     """Record up to date, jump, look, fork and samples, gate, units given back. Returns the next step."""
     worker, step = s.worker, s.worker[w, STEP]
@@ -193,7 +193,7 @@ def end_of_step(a: Any, s: Any, w: int) -> int:
     return int(go)
 
 
-@njit(cache=True)
+@kernel
 def turn(a: Any, s: Any, w: int, go: int, reason: int) -> int:
     """The visit ends by another way: no jump, look or fork (K1). Returns the next step."""
     remember(s, w, s.worker[w, STEP], OVER, s.n[NOW])
@@ -203,7 +203,7 @@ def turn(a: Any, s: Any, w: int, go: int, reason: int) -> int:
     return go
 
 
-@njit(cache=True)
+@kernel
 def _part(a: Any, s: Any, w: int, go: int) -> None:
     """Give back the step's units and the holds that end, note the truth, leave the cap."""
     worker, step = s.worker, s.worker[w, STEP]
@@ -225,9 +225,14 @@ def _part(a: Any, s: Any, w: int, go: int) -> None:
             _leave_cap(a, s, worker[w, OF_BATCH])
 
 
-@njit(cache=True)
+@inlined
 def record(a: Any, s: Any, w: int, step: int) -> None:
     """Note the truth about a main token at the end of a visit, or (step -1) of the batch."""
+    _record(a, s, w, np.int64(step))
+
+
+@kernel
+def _record(a: Any, s: Any, w: int, step: int) -> None:
     if s.worker[w, NUMBER] != 0:
         return
     k = s.n[TRUTHS]
@@ -241,12 +246,12 @@ def record(a: Any, s: Any, w: int, step: int) -> None:
         s.truth[k, :] = 0.0
 
 
-@njit(cache=True)
+@inlined
 def _look(a: Any, s: Any, w: int) -> tuple[int, float]:
     """Read the record with error (K4). At the line an invalid run is read again at once."""
     worker, assay, row = s.worker, a.steps[s.worker[w, STEP], LOOK], s.worker[w, BRANCH]
     at_line = row < 0 or a.branches[row, BRANCH_ASSAY] < 0
-    mark, value, again, more = PLAIN, 0.0, 0, True
+    mark, value, again, more = PLAIN, 0.0, np.int64(0), True
     while more:
         value, mark = read(a, s, w, again)
         reason = a.numbers[R_BELOW] if mark == BELOW_LOD else a.numbers[R_INVALID] if mark == INVALID else 0
@@ -259,7 +264,7 @@ def _look(a: Any, s: Any, w: int) -> tuple[int, float]:
     return mark, value
 
 
-@njit(cache=True)
+@inlined
 def _gate(a: Any, s: Any, w: int, value: float) -> tuple[int, int]:
     """The first band that holds the reading says where to go, and why (K4, F3)."""
     worker, step = s.worker, s.worker[w, STEP]
@@ -286,12 +291,12 @@ def _gate(a: Any, s: Any, w: int, value: float) -> tuple[int, int]:
     return go, reason
 
 
-@njit(cache=True)
+@inlined
 def _decided(a: Any, s: Any, w: int, band: int, reason: int) -> None:
     note(s, w, DECIDED_KIND, s.n[NOW], float(band), reason, a.numbers[GATE])
 
 
-@njit(cache=True)
+@inlined
 def _result(a: Any, s: Any, w: int, mark: int, value: float) -> int:
     """Invalid runs are done again, readings out of limits repeated (K6). Returns the next step or END."""
     worker, row = s.worker, s.worker[w, BRANCH]
@@ -312,7 +317,7 @@ def _result(a: Any, s: Any, w: int, mark: int, value: float) -> int:
 # ---- side tokens
 
 
-@njit(cache=True)
+@kernel
 def _fork(a: Any, s: Any, w: int, row: int) -> None:
     """A side token sets out; what is left of an earlier visit is superseded (F2)."""
     worker, step = s.worker, s.worker[w, STEP]
@@ -338,7 +343,7 @@ def _fork(a: Any, s: Any, w: int, row: int) -> None:
     call(s, side, START_CALL, -1, a.branches[row, BRANCH_FIRST])
 
 
-@njit(cache=True)
+@kernel
 def _forget_side(s: Any, side: int) -> None:
     """The batch does not wait for a side token any more."""
     worker = s.worker
@@ -354,7 +359,7 @@ def _forget_side(s: Any, side: int) -> None:
     worker[side, FORKED_AT] = -1
 
 
-@njit(cache=True)
+@inlined
 def listed(a: Any, what: int, first: int, last: int) -> bool:
     """Whether a number stands in a part of ``lists``."""
     for k in range(first, last):
@@ -363,7 +368,7 @@ def listed(a: Any, what: int, first: int, last: int) -> bool:
     return False
 
 
-@njit(cache=True)
+@kernel
 def awaited(a: Any, s: Any, w: int) -> bool:
     """Whether a side token that the token's step joins is still on its way."""
     step = s.worker[w, STEP]
@@ -375,7 +380,7 @@ def awaited(a: Any, s: Any, w: int) -> bool:
     return False
 
 
-@njit(cache=True)
+@inlined
 def cancel(a: Any, s: Any, b: int, step: int) -> None:
     """Side tokens of branches that are needless from this step on (F2)."""
     side = s.batch[b, FIRST_SIDE]
@@ -387,7 +392,7 @@ def cancel(a: Any, s: Any, b: int, step: int) -> None:
         side = after
 
 
-@njit(cache=True)
+@kernel
 def dismiss(s: Any, side: int, reason: int) -> None:
     """Cancelled: at work it finishes the step and leaves, else it leaves now (F4)."""
     if s.worker[side, CANCELLED] >= 0:
@@ -398,7 +403,7 @@ def dismiss(s: Any, side: int, reason: int) -> None:
         call(s, side, LEAVE_CALL, -1, reason)
 
 
-@njit(cache=True)
+@inlined
 def _report(a: Any, s: Any, w: int, reason: int) -> None:
     """A side token is done: its join may go on, or its result, or its failure, ends the batch (F6)."""
     worker, row = s.worker, s.worker[w, BRANCH]
@@ -423,7 +428,7 @@ def _report(a: Any, s: Any, w: int, reason: int) -> None:
 # ---- panels and leaving
 
 
-@njit(cache=True)
+@inlined
 def _decide(a: Any, s: Any, w: int) -> bool:
     """Each panel takes or rejects the batch; decided for its last market the batch ends (F4). True when it has left."""
     step, b = s.worker[w, STEP], s.worker[w, OF_BATCH]
@@ -443,12 +448,12 @@ def _decide(a: Any, s: Any, w: int) -> bool:
         released = released or s.batch[b, OUTCOMES + p] == 0
     made = doses(a, s, w) if released else 0
     first = s.batch[b, OUTCOMES + s.batch[b, FIRST_REASON]]
-    _part(a, s, w, END)
+    _part(a, s, w, np.int64(END))
     leave(a, s, w, a.numbers[R_RELEASED] if released else a.reasons[first, REJECTED], made)
     return True
 
 
-@njit(cache=True)
+@inlined
 def _rejects(a: Any, s: Any, b: int, p: int) -> int:
     """Reason with which a panel rejects, 0 when it releases: the first of its limits that does not hold."""
     for k in range(a.panels[p, 0], a.panels[p, 1]):
@@ -459,9 +464,14 @@ def _rejects(a: Any, s: Any, b: int, p: int) -> int:
     return 0
 
 
-@njit(cache=True)
+@inlined
 def leave(a: Any, s: Any, w: int, reason: int, made: int) -> int:
     """The token is gone and frees all; a batch ends with its main token (F4). Returns GONE."""
+    return _leave(a, s, w, reason, np.int64(made))
+
+
+@kernel
+def _leave(a: Any, s: Any, w: int, reason: int, made: int) -> int:
     worker, n = s.worker, s.n
     withdraw(s, w)
     unlink(s, w)
@@ -480,7 +490,7 @@ def leave(a: Any, s: Any, w: int, reason: int, made: int) -> int:
     return GONE
 
 
-@njit(cache=True)
+@inlined
 def _free_token(s: Any, w: int) -> None:
     """Its row, and that of a batch without tokens, may be used again."""
     worker, n = s.worker, s.n
@@ -494,7 +504,7 @@ def _free_token(s: Any, w: int) -> None:
         n[SPARE_BATCH] = b
 
 
-@njit(cache=True)
+@inlined
 def _end_batch(a: Any, s: Any, b: int) -> None:
     """Side tokens go, the cap has room, and the run may end."""
     s.batch[b, BATCH_ENDED] = 1

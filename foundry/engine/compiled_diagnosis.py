@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from foundry.engine.arrays import *
 from foundry.engine.compiled_batches import awaited, listed
@@ -13,7 +12,7 @@ from foundry.engine.compiled_floor import is_token
 from foundry.engine.compiled_state import *
 
 
-@njit(cache=True)
+@kernel
 def watch(a: Any, s: Any) -> None:
     """Warn of tokens that have waited long; STUCK when some wait for each other for ever."""
     n, worker, first = s.n, s.worker, s.n[WARNINGS]
@@ -30,7 +29,7 @@ def watch(a: Any, s: Any) -> None:
         n[STATUS] = STUCK
 
 
-@njit(cache=True)
+@inlined
 def _warn(s: Any, w: int, first: int) -> None:
     """Note the warning by batch and token, among those of this look."""
     place, order = s.n[WARNINGS], s.worker[w, ORDER]
@@ -41,13 +40,13 @@ def _warn(s: Any, w: int, first: int) -> None:
     s.n[WARNINGS] += 1
 
 
-@njit(cache=True)
+@inlined
 def _waits(s: Any, w: int) -> bool:
     """In a line, or for what it must be told of."""
     return bool(s.worker[w, LINE] >= 0 or s.worker[w, READY] != NOT_READY)
 
 
-@njit(cache=True)
+@kernel
 def locked(a: Any, s: Any) -> bool:
     """Whether some that wait could not go on if all others ended.
 
@@ -75,7 +74,7 @@ def locked(a: Any, s: Any) -> bool:
     return False
 
 
-@njit(cache=True)
+@inlined
 def _may_be_stuck(a: Any, s: Any, w: int) -> bool:
     """It waits, and has units, or its own batch waits for it: whoever has nothing keeps nothing from others."""
     worker = s.worker
@@ -90,7 +89,7 @@ def _may_be_stuck(a: Any, s: Any, w: int) -> bool:
     return bool(main != w and s.batch[b, BATCH_ENDED] == 0 and worker[main, READY] != NOT_READY)
 
 
-@njit(cache=True)
+@inlined
 def _keep_units(a: Any, s: Any, w: int, keepers: Any, left: Any, more: int) -> None:
     """Count a worker among the keepers of its units, or (more -1) no longer; a job keeps its own unit."""
     if not is_token(a, w):
@@ -102,7 +101,7 @@ def _keep_units(a: Any, s: Any, w: int, keepers: Any, left: Any, more: int) -> N
             u = s.unit[u, UNIT_NEXT]
 
 
-@njit(cache=True)
+@inlined
 def _keep_unit(s: Any, u: int, keepers: Any, left: Any, more: int) -> None:
     kept_before = keepers[u] > 0
     keepers[u] += more
@@ -110,7 +109,7 @@ def _keep_unit(s: Any, u: int, keepers: Any, left: Any, more: int) -> None:
         left[s.unit[u, POOL]] -= more
 
 
-@njit(cache=True)
+@inlined
 def _could_go_on(a: Any, s: Any, w: int, left: Any, asked: Any, stuck: Any) -> bool:
     """Whether units that none of the stuck has would serve a worker's next start, or what it awaits is not stuck."""
     line = s.worker[w, LINE]
@@ -135,7 +134,7 @@ def _could_go_on(a: Any, s: Any, w: int, left: Any, asked: Any, stuck: Any) -> b
     return True
 
 
-@njit(cache=True)
+@inlined
 def _awaits_stuck(a: Any, s: Any, w: int, stuck: Any) -> bool:
     """Whether a repair or, without one, a side token that a worker waits for is stuck."""
     repairs = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from numba import njit
+import numpy as np
 
 from foundry.engine.arrays import *
 from foundry.engine.compiled_lines import add_unit, enter, link, poke, set_available, set_free, set_not_free, unlink, withdraw
@@ -18,13 +18,13 @@ from foundry.tables import PAUSE
 DOWN_KIND, WORKING_KIND, NO_STATE = int(Kind.DOWN), int(Kind.WORKING), -1
 
 
-@njit(cache=True)
+@inlined
 def uniform(s: Any, key: int, who: int, path: int, visit: int) -> float:
     """A uniform number at its address (F1)."""
     return float(u01(s.n[SEED], key, s.n[REPLICATION], who, path, visit))
 
 
-@njit(cache=True)
+@inlined
 def is_token(a: Any, w: int) -> bool:
     """Whether a worker is a token, else it is the job of unit ``w``."""
     return bool(w >= a.numbers[UNITS])
@@ -33,65 +33,64 @@ def is_token(a: Any, w: int) -> bool:
 # ---- states of units
 
 
-@njit(cache=True)
-def mark(a: Any, s: Any, u: int, kind: int, batch: int, token: int, step: int, attempt: int) -> None:
-    """Show a state in the log; while the unit is down it waits (L3)."""
-    if s.unit[u, DOWN] == 1:
-        _set_state(s.unit, u, WANTED, kind, batch, token, step, attempt)
-    else:
-        show(a, s, u, kind, batch, token, step, attempt)
-
-
-@njit(cache=True)
-def mark_for(a: Any, s: Any, u: int, kind: int, w: int) -> None:
-    """`mark` with a worker's label; a job has none."""
-    if is_token(a, w):
-        mark(a, s, u, kind, s.worker[w, BATCH], s.worker[w, NUMBER], s.worker[w, STEP], s.worker[w, ATTEMPT])
-    else:
-        mark(a, s, u, kind, -1, -1, -1, -1)
-
-
-@njit(cache=True)
+@inlined
 def mark_list(a: Any, s: Any, w: int, head: int, kind: int) -> None:
-    """`mark_for` all units in a worker's list TAKEN or HELD."""
-    u = s.worker[w, head]
+    """Show a state with a worker's label on all units in its list TAKEN or HELD; while a unit is down it waits (L3)."""
+    _mark_from(a, s, s.worker[w, head], np.int64(kind), w)
+
+
+@kernel
+def _mark_from(a: Any, s: Any, u: int, kind: int, w: int) -> None:
     while u >= 0:
-        mark_for(a, s, u, kind, w)
+        if is_token(a, w):
+            _want(s, u, kind, s.worker[w, BATCH], s.worker[w, NUMBER], s.worker[w, STEP], s.worker[w, ATTEMPT])
+        else:
+            _want(s, u, kind, -1, -1, -1, -1)
+        show(a, s, u)
         u = s.unit[u, UNIT_NEXT]
 
 
-@njit(cache=True)
-def _set_state(unit: Any, u: int, at: int, kind: int, batch: int, token: int, step: int, attempt: int) -> None:
-    unit[u, at] = kind
-    unit[u, at + 1] = batch
-    unit[u, at + 2] = token
-    unit[u, at + 3] = step
-    unit[u, at + 4] = attempt
+@inlined
+def _want(s: Any, u: int, kind: int, batch: int, token: int, step: int, attempt: int) -> None:
+    """The state of a unit that is not down; kind NO_STATE: free."""
+    s.unit[u, WANTED] = kind
+    s.unit[u, WANTED + 1] = batch
+    s.unit[u, WANTED + 2] = token
+    s.unit[u, WANTED + 3] = step
+    s.unit[u, WANTED + 4] = attempt
 
 
-@njit(cache=True)
-def show(a: Any, s: Any, u: int, kind: int, batch: int, token: int, step: int, attempt: int) -> None:
-    """Close the unit's row and open the next; kind NO_STATE: free."""
+@inlined
+def show_plain(a: Any, s: Any, u: int, kind: int) -> None:
+    """A state without a holder."""
+    _want(s, u, kind, -1, -1, -1, -1)
+    show(a, s, u)
+
+
+@kernel
+def show(a: Any, s: Any, u: int) -> None:
+    """Close the row of the state in the log, if the unit is in another by now, and open the next. Down comes first (L3)."""
     unit, now = s.unit, s.n[NOW]
+    down = unit[u, DOWN] == 1
+    kind = DOWN_KIND if down else unit[u, WANTED]
     shown = unit[u, SHOWN]
-    if shown == kind and (kind == NO_STATE or (unit[u, SHOWN + 1] == batch and unit[u, SHOWN + 2] == token
-                                               and unit[u, SHOWN + 3] == step and unit[u, SHOWN + 4] == attempt)):
+    same = shown == kind
+    if same and not down and kind != NO_STATE:
+        for k in range(1, 5):
+            same = same and unit[u, SHOWN + k] == unit[u, WANTED + k]
+    if same:
         return
     if shown != NO_STATE and now > unit[u, SHOWN_S]:
         put_state(s, u, now, 0)
     if unit[u, RUNS] == 1:
         _working_clock(a, s, u, kind)
-    _set_state(unit, u, SHOWN, kind, batch, token, step, attempt)
+    unit[u, SHOWN] = kind
+    for k in range(1, 5):
+        unit[u, SHOWN + k] = -1 if down else unit[u, WANTED + k]
     unit[u, SHOWN_S] = now
 
 
-@njit(cache=True)
-def show_plain(a: Any, s: Any, u: int, kind: int) -> None:
-    """A state without a holder."""
-    show(a, s, u, kind, -1, -1, -1, -1)
-
-
-@njit(cache=True)
+@inlined
 def put_state(s: Any, u: int, time: int, still_open: int) -> None:
     """The row of the state that a unit is in."""
     unit = s.unit
@@ -100,7 +99,7 @@ def put_state(s: Any, u: int, time: int, still_open: int) -> None:
         unit[u, SHOWN + 4], unit[u, POOL], unit[u, UNIT_NUMBER], -1.0, 0, still_open)
 
 
-@njit(cache=True)
+@inlined
 def _working_clock(a: Any, s: Any, u: int, kind: int) -> None:
     """Failures by seconds worked run while the unit works (B4)."""
     if s.unit[u, SHOWN] == WORKING_KIND:
@@ -113,7 +112,7 @@ def _working_clock(a: Any, s: Any, u: int, kind: int) -> None:
 # ---- failures
 
 
-@njit(cache=True)
+@inlined
 def next_failure(a: Any, s: Any, u: int) -> None:
     """Draw the time to the next failure; by the calendar it runs at once."""
     p = s.unit[u, POOL]
@@ -123,14 +122,14 @@ def next_failure(a: Any, s: Any, u: int) -> None:
         _set_failure(a, s, u)
 
 
-@njit(cache=True)
+@inlined
 def _set_failure(a: Any, s: Any, u: int) -> None:
     clock = stamp(s)
     s.unit[u, CLOCK] = clock
     due(a, s, max(0, s.unit[u, TO_FAILURE]), FAILURE, s.unit[u, POOL], s.unit[u, UNIT_NUMBER], u, clock)
 
 
-@njit(cache=True)
+@kernel
 def fail(a: Any, s: Any, u: int) -> None:
     """A unit fails: repair begins, its holder is told (B2, B4, B5)."""
     unit = s.unit
@@ -144,19 +143,17 @@ def fail(a: Any, s: Any, u: int) -> None:
         _withdraw_job(a, s, u)
     elif holder < 0:
         set_not_free(a, s, u)
-    if holder >= 0:
-        _set_state(unit, u, WANTED, unit[u, SHOWN], unit[u, SHOWN + 1], unit[u, SHOWN + 2], unit[u, SHOWN + 3], unit[u, SHOWN + 4])
-    else:
+    if holder < 0:
         unit[u, WANTED] = NO_STATE
     unit[u, DOWN] = 1
-    show_plain(a, s, u, DOWN_KIND)
+    show(a, s, u)
     _begin_job(a, s, u, a.pools[p, REPAIR], unit[u, FAILURES])
     if holder >= 0:
         drawn = uniform(s, a.pools[p, RULE_KEY], unit[u, UNIT_NUMBER], 0, unit[u, FAILURES])
         call(s, holder, DOWN_CALL, u, _rule(a, s, u, holder, drawn))
 
 
-@njit(cache=True)
+@inlined
 def _rule(a: Any, s: Any, u: int, holder: int, drawn: float) -> int:
     """What a failure does to the holder: WAIT, REDO, LOSE or ABORT; a tool of a job that fails is waited for."""
     if not is_token(a, holder):
@@ -170,7 +167,7 @@ def _rule(a: Any, s: Any, u: int, holder: int, drawn: float) -> int:
     return rule
 
 
-@njit(cache=True)
+@inlined
 def in_list(s: Any, first: int, u: int) -> bool:
     """Whether a unit is in the list that begins with ``first``."""
     while first >= 0 and first != u:
@@ -178,7 +175,7 @@ def in_list(s: Any, first: int, u: int) -> bool:
     return bool(first >= 0)
 
 
-@njit(cache=True)
+@inlined
 def maintenance_due(a: Any, s: Any, u: int, plan: int) -> None:
     """Maintenance falls due; it never interrupts (B5)."""
     unit = s.unit
@@ -189,7 +186,7 @@ def maintenance_due(a: Any, s: Any, u: int, plan: int) -> None:
         care(a, s, u)
 
 
-@njit(cache=True)
+@inlined
 def plan_maintenance(a: Any, s: Any, u: int, plan: int, delay: int) -> None:
     """Maintenance of a plan falls due after a delay."""
     due(a, s, delay, MAINTENANCE_DUE, s.unit[u, POOL], (s.unit[u, UNIT_NUMBER] << 6) + plan, u, plan)
@@ -198,41 +195,46 @@ def plan_maintenance(a: Any, s: Any, u: int, plan: int, delay: int) -> None:
 # ---- units given back, and the jobs that come first
 
 
-@njit(cache=True)
+@kernel
 def give_back(a: Any, s: Any, u: int) -> None:
     """Free a unit for whatever reason; care comes first (B5)."""
     s.unit[u, HOLDER] = -1
     s.unit[u, WANTED] = NO_STATE
     if s.unit[u, UNIT_JOB] < 0:
         care(a, s, u)
-    elif s.unit[u, DOWN] == 0:
-        show_plain(a, s, u, NO_STATE)
+    else:
+        show(a, s, u)
 
 
-@njit(cache=True)
+@inlined
 def give_back_list(a: Any, s: Any, w: int, head: int) -> None:
     """Give back all of a worker's list TAKEN or HELD."""
-    u = s.worker[w, head]
+    first = s.worker[w, head]
     s.worker[w, head] = -1
+    _give_back_from(a, s, first)
+
+
+@kernel
+def _give_back_from(a: Any, s: Any, u: int) -> None:
     while u >= 0:
         after = s.unit[u, UNIT_NEXT]
         give_back(a, s, u)
         u = after
 
 
-@njit(cache=True)
+@inlined
 def give_need(a: Any, s: Any, w: int, need: int) -> None:
     """Give the units of one need back, before the end of the work (N5)."""
-    _give_taken(a, s, w, need, 0)
+    _give_taken(a, s, w, np.int64(need), np.int64(0))
 
 
-@njit(cache=True)
+@inlined
 def give_people(a: Any, s: Any, w: int) -> None:
     """Give all people back that a step still has (B1)."""
-    _give_taken(a, s, w, -1, 1)
+    _give_taken(a, s, w, np.int64(-1), np.int64(1))
 
 
-@njit(cache=True)
+@kernel
 def _give_taken(a: Any, s: Any, w: int, need: int, people: int) -> None:
     """Give back units taken for a need, or for any need of people; the others stay."""
     u = s.worker[w, TAKEN]
@@ -247,7 +249,7 @@ def _give_taken(a: Any, s: Any, w: int, need: int, people: int) -> None:
         u = after
 
 
-@njit(cache=True)
+@kernel
 def care(a: Any, s: Any, u: int) -> None:
     """Maintained if due, then cleaned, only then free."""
     unit = s.unit
@@ -257,10 +259,10 @@ def care(a: Any, s: Any, u: int) -> None:
         while unit[u, PLANS_DUE] >> plan & 1 == 0:
             plan += 1
         unit[u, PLANS_DUE] &= unit[u, PLANS_DUE] - 1
-        _begin_job(a, s, u, a.pools[p, PLAN_JOBS] + plan, -1)
+        _begin_job(a, s, u, a.pools[p, PLAN_JOBS] + plan, np.int64(-1))
     elif unit[u, DIRTY] == 1 and a.pools[p, CLEANING] >= 0:
         unit[u, DIRTY] = 0
-        _begin_job(a, s, u, a.pools[p, CLEANING], -1)
+        _begin_job(a, s, u, a.pools[p, CLEANING], np.int64(-1))
     else:
         show_plain(a, s, u, NO_STATE)
         set_free(a, s, u)
@@ -268,7 +270,7 @@ def care(a: Any, s: Any, u: int) -> None:
             poke(s)
 
 
-@njit(cache=True)
+@kernel
 def _begin_job(a: Any, s: Any, u: int, job: int, number: int) -> None:
     """A job of a unit; its journey begins when the calls before it are answered."""
     if number < 0:
@@ -285,7 +287,7 @@ def _begin_job(a: Any, s: Any, u: int, job: int, number: int) -> None:
     call(s, u, START_CALL, -1, 0)
 
 
-@njit(cache=True)
+@inlined
 def queue_job(a: Any, s: Any, u: int) -> None:
     """A job joins its line."""
     worker, job = s.worker, s.worker[u, JOB]
@@ -298,7 +300,7 @@ def queue_job(a: Any, s: Any, u: int) -> None:
     enter(s, u, a.jobs[job, JOB_LINE])
 
 
-@njit(cache=True)
+@inlined
 def begin_job(a: Any, s: Any, u: int) -> None:
     """A job starts."""
     worker, job = s.worker, s.worker[u, JOB]
@@ -310,28 +312,28 @@ def begin_job(a: Any, s: Any, u: int) -> None:
     stage(a, s, u)
 
 
-@njit(cache=True)
+@inlined
 def _people_at_work(a: Any, s: Any, u: int) -> None:
     mark_list(a, s, u, TAKEN, WORKING_KIND)
     if s.worker[u, SHIFT_NOW] == PAUSE and s.worker[u, TAKEN] >= 0:
         link(s, u, PAUSABLE_LINK)
 
 
-@njit(cache=True)
+@inlined
 def plan_stages(a: Any, s: Any, w: int, needs: int, needs_end: int, seconds: int) -> None:
     """Stages of work of so many seconds; parts come back in the order of their times (N5)."""
     worker = s.worker
     worker[w, STAGE], worker[w, STAGES_END], worker[w, SECONDS], worker[w, WORKED_S] = needs, needs_end, seconds, 0
 
 
-@njit(cache=True)
+@inlined
 def part_now(a: Any, s: Any, w: int) -> bool:
     """Whether the stage of the work ends with a part given back, else the work ends with it."""
     need = s.worker[w, STAGE]
     return bool(need < s.worker[w, STAGES_END] and 0 <= a.needs[need, FOR_S] < s.worker[w, SECONDS])
 
 
-@njit(cache=True)
+@kernel
 def stage(a: Any, s: Any, w: int) -> None:
     """The stage of the work falls due after its remaining seconds (B1, N5)."""
     worker = s.worker
@@ -349,7 +351,7 @@ def stage(a: Any, s: Any, w: int) -> None:
             due(a, s, delay, JOB_END, s.unit[w, POOL], s.unit[w, UNIT_NUMBER], w, worker[w, STAMP])
 
 
-@njit(cache=True)
+@inlined
 def end_part(a: Any, s: Any, w: int) -> None:
     """A part is given back; on with the next stage."""
     need = s.worker[w, STAGE]
@@ -359,7 +361,7 @@ def end_part(a: Any, s: Any, w: int) -> None:
     stage(a, s, w)
 
 
-@njit(cache=True)
+@kernel
 def end_job(a: Any, s: Any, u: int) -> None:
     """A job is done (B5)."""
     unit = s.unit
@@ -371,7 +373,7 @@ def end_job(a: Any, s: Any, u: int) -> None:
     if a.jobs[job, JOB_KIND] == DOWN_KIND:
         unit[u, DOWN] = 0
         next_failure(a, s, u)
-        show(a, s, u, unit[u, WANTED], unit[u, WANTED + 1], unit[u, WANTED + 2], unit[u, WANTED + 3], unit[u, WANTED + 4])
+        show(a, s, u)
         if unit[u, HOLDER] >= 0:
             reconsider(a, s, unit[u, HOLDER])
             return
@@ -384,7 +386,7 @@ def end_job(a: Any, s: Any, u: int) -> None:
         care(a, s, u)
 
 
-@njit(cache=True)
+@inlined
 def _withdraw_job(a: Any, s: Any, u: int) -> None:
     """A job that waits for its people gives way to a repair and is owed again."""
     withdraw(s, u)
@@ -396,7 +398,7 @@ def _withdraw_job(a: Any, s: Any, u: int) -> None:
     s.unit[u, UNIT_JOB] = -1
 
 
-@njit(cache=True)
+@kernel
 def pause_job(a: Any, s: Any, u: int) -> None:
     """The people leave at closing; the job goes on when people are there again."""
     worker, job = s.worker, s.worker[u, JOB]
@@ -408,7 +410,7 @@ def pause_job(a: Any, s: Any, u: int) -> None:
     enter(s, u, a.needs[need, RESUME_LINE] if need < worker[u, STAGES_END] else a.jobs[job, JOB_RESUME_LAST])
 
 
-@njit(cache=True)
+@inlined
 def resume_job(a: Any, s: Any, u: int) -> None:
     """A paused job goes on."""
     _people_at_work(a, s, u)
@@ -418,7 +420,7 @@ def resume_job(a: Any, s: Any, u: int) -> None:
 # ---- calendars
 
 
-@njit(cache=True)
+@kernel
 def reconsider(a: Any, s: Any, w: int) -> None:
     """Tell a stopped or set-aside worker that what it keeps is up and open again."""
     if s.worker[w, READY] == WAITS_READY and not blocked(a, s, w):
@@ -426,7 +428,7 @@ def reconsider(a: Any, s: Any, w: int) -> None:
         let_go(s, w)
 
 
-@njit(cache=True)
+@kernel
 def blocked(a: Any, s: Any, w: int) -> bool:
     """A stopped step waits until all it keeps is up and open, a token set aside until its holds are up (B1, B3)."""
     shut_counts = s.worker[w, STATE] == STOPPED_STATE
@@ -443,7 +445,7 @@ def blocked(a: Any, s: Any, w: int) -> bool:
     return False
 
 
-@njit(cache=True)
+@inlined
 def plan_opening(a: Any, s: Any, c: int) -> None:
     """The next opening of a calendar falls due, if there is one."""
     k = s.calendar[c, OPENING]
@@ -451,7 +453,7 @@ def plan_opening(a: Any, s: Any, c: int) -> None:
         due(a, s, a.openings[k, 0] - s.n[NOW], SHIFT_DUE, c, 0, c, 0)
 
 
-@njit(cache=True)
+@kernel
 def shift(a: Any, s: Any, c: int) -> None:
     """Opening or closing of a calendar; pools of it follow (C1)."""
     opens = s.calendar[c, CALENDAR_OPEN] == 0
@@ -477,7 +479,7 @@ def shift(a: Any, s: Any, c: int) -> None:
         plan_opening(a, s, c)
 
 
-@njit(cache=True)
+@inlined
 def _pause(a: Any, s: Any, c: int) -> None:
     """Work with `shift: pause` stops when a pool it uses closes (C3)."""
     w = s.n[PAUSABLE]
@@ -492,7 +494,7 @@ def _pause(a: Any, s: Any, c: int) -> None:
         w = s.worker[w, LINK_NEXT]
 
 
-@njit(cache=True)
+@inlined
 def _uses(a: Any, s: Any, w: int, head: int, c: int, without_people: int) -> bool:
     """Whether a unit in a worker's list is of a pool with calendar ``c``."""
     u = s.worker[w, head]
@@ -503,7 +505,7 @@ def _uses(a: Any, s: Any, w: int, head: int, c: int, without_people: int) -> boo
     return False
 
 
-@njit(cache=True)
+@kernel
 def start_units(a: Any, s: Any) -> None:
     """Failures and maintenance from the beginning."""
     for u in range(a.numbers[UNITS]):

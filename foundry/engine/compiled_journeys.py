@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from numba import njit
 
 from foundry.engine.arrays import *
 from foundry.engine.compiled_batches import (
@@ -31,7 +30,6 @@ from foundry.engine.compiled_floor import (
     give_back,
     give_back_list,
     give_people,
-    mark_for,
     mark_list,
     plan_stages,
     stage,
@@ -46,20 +44,46 @@ from foundry.events import Kind
 from foundry.streams import draw
 from foundry.tables import ABORT, END, GIVE_UP, GO_ON, LOSE, NEVER, PAUSE, REDO, WAIT
 
+TO_JOIN, TO_CULTURE, TO_QUEUE, TO_LINE, TO_LINE_OR_ASIDE, TO_STAND, TO_ASIDE, TO_REDO, TO_RESUME = range(-20, -29, -1)
+"""What a token does next, beside the next step."""
 HELD_KIND, WORKED_KIND, STOPPED_KIND = int(Kind.HELD), int(Kind.WORKED), int(Kind.STOPPED)
 
 
-@njit(cache=True)
+@kernel
 def proceed(a: Any, s: Any, w: int, go: int) -> None:
     """Step after step, until the token waits or leaves; the next visit is a stroke of its own."""
-    if go >= 0:
+    if go >= 0 or go <= TO_JOIN:
         s.n[MOVING], s.n[MOVES_TO] = w, go
     elif go == END:
         leave(a, s, w, a.numbers[R_FINISHED] if s.worker[w, NUMBER] == 0 else a.numbers[R_JOINED], 0)
 
 
-@njit(cache=True)
-def visit(a: Any, s: Any, w: int, step: int) -> int:
+@kernel
+def move(a: Any, s: Any, w: int, go: int) -> int:
+    """One stroke of a token on its way; returns what comes next."""
+    if go >= 0:
+        return _visit(a, s, w, go)
+    if go == TO_JOIN:
+        return _join(a, s, w)
+    if go == TO_CULTURE:
+        return _culture(a, s, w)
+    if go == TO_QUEUE:
+        return _queue(a, s, w)
+    if go == TO_LINE:
+        return _line(a, s, w)
+    if go == TO_LINE_OR_ASIDE:
+        return _line_or_aside(a, s, w)
+    if go == TO_STAND:
+        return _stand(a, s, w)
+    if go == TO_ASIDE:
+        return _aside(a, s, w)
+    if go == TO_REDO:
+        return _redo(a, s, w)
+    return _resume(a, s, w)
+
+
+@inlined
+def _visit(a: Any, s: Any, w: int, step: int) -> int:
     """Arrive at a step: first the samples it joins."""
     worker, now = s.worker, s.n[NOW]
     _count_visits(s)
@@ -68,15 +92,15 @@ def visit(a: Any, s: Any, w: int, step: int) -> int:
     worker[w, BEFORE_S] = now if ended < 0 else ended
     worker[w, STEP] = step
     _count_visit(s, w, past(s, w, step, VISITS) + 1)
-    if a.steps[step, JOIN] == a.steps[step, JOIN_END]:
-        return _culture(a, s, w)
+    if a.steps[step, JOIN] == a.steps[step, JOIN_END] or not awaited(a, s, w):
+        return TO_CULTURE
     worker[w, SINCE_S] = now
     mark_list(a, s, w, HELD, HELD_KIND)
     worker[w, STATE] = JOINING
-    return _join(a, s, w)
+    return TO_JOIN
 
 
-@njit(cache=True)
+@inlined
 def _count_visits(s: Any) -> None:
     """Steps that are too late for each other would go round without a round of the floor (T3)."""
     n = s.n
@@ -87,7 +111,7 @@ def _count_visits(s: Any) -> None:
         n[STATUS] = SPENT
 
 
-@njit(cache=True)
+@inlined
 def _count_visit(s: Any, w: int, number: int) -> None:
     """Visits of a step count from 1 and are the log's attempt (F3)."""
     s.worker[w, ATTEMPT] = number
@@ -95,7 +119,7 @@ def _count_visit(s: Any, w: int, number: int) -> None:
     remember(s, w, s.worker[w, STEP], VISITS, number)
 
 
-@njit(cache=True)
+@inlined
 def _wait_ready(s: Any, w: int, where: int) -> int:
     """Wait until told that what is missing is there."""
     s.worker[w, STAMP] = stamp(s)
@@ -103,7 +127,7 @@ def _wait_ready(s: Any, w: int, where: int) -> int:
     return WAITS
 
 
-@njit(cache=True)
+@inlined
 def _join(a: Any, s: Any, w: int) -> int:
     """Wait for side tokens of the latest visit of their forks (F2)."""
     if awaited(a, s, w):
@@ -111,17 +135,17 @@ def _join(a: Any, s: Any, w: int) -> int:
     s.worker[w, READY] = NOT_READY
     if s.n[NOW] > s.worker[w, SINCE_S]:
         note(s, w, QUEUED_KIND, s.worker[w, SINCE_S], -1.0, a.numbers[R_JOIN], -1)
-    return _culture(a, s, w)
+    return TO_CULTURE
 
 
-@njit(cache=True)
+@inlined
 def _culture(a: Any, s: Any, w: int) -> int:
     """Planned time until the target of the step's window (T5, T6)."""
     worker, now = s.worker, s.n[NOW]
     step = worker[w, STEP]
     worker[w, LATEST] = NEVER
     if a.steps[step, WINDOW] == 0:
-        return _queue(a, s, w)
+        return TO_QUEUE
     base = _base(a, s, w)
     target = base + a.steps[step, TARGET_S]
     if a.steps[step, EVERY_S] > 0 and worker[w, ATTEMPT] > 1 and past(s, w, step, BEGUN) >= 0:
@@ -130,7 +154,7 @@ def _culture(a: Any, s: Any, w: int) -> int:
         worker[w, LATEST] = base + a.steps[step, LATEST_S]
     join_s = _open_second(a, a.steps[step, START_ON], max(now, target))
     if join_s <= now:
-        return _queue(a, s, w)
+        return TO_QUEUE
     worker[w, STATE], worker[w, WHERE] = CULTURE_STATE, IN_CULTURE
     mark_list(a, s, w, HELD, WORKING_KIND)
     worker[w, STAMP] = stamp(s)
@@ -139,7 +163,7 @@ def _culture(a: Any, s: Any, w: int) -> int:
     return WAITS
 
 
-@njit(cache=True)
+@inlined
 def _base(a: Any, s: Any, w: int) -> int:
     """Where the step's window counts from: the latest of `after`, else the end of the step before."""
     base, step = -1, s.worker[w, STEP]
@@ -148,7 +172,7 @@ def _base(a: Any, s: Any, w: int) -> int:
     return int(base if base >= 0 else s.worker[w, BEFORE_S])
 
 
-@njit(cache=True)
+@inlined
 def _open_second(a: Any, calendar: int, second: int) -> int:
     """The first second at or after ``second`` in which the calendar is open."""
     if calendar < 0:
@@ -164,16 +188,16 @@ def _open_second(a: Any, calendar: int, second: int) -> int:
     return NEVER if low == end else max(second, a.openings[low, 0])
 
 
-@njit(cache=True)
+@inlined
 def _queue(a: Any, s: Any, w: int) -> int:
     """The token joins the line with the rank it keeps (N2)."""
     step = s.worker[w, STEP]
     s.worker[w, RANK] = (a.steps[step, PRIORITY] << 40) + s.n[NOW]
     s.worker[w, SHIFT_NOW] = a.steps[step, SHIFT]
-    return _line(a, s, w)
+    return TO_LINE
 
 
-@njit(cache=True)
+@inlined
 def _late(a: Any, s: Any, w: int) -> int:
     """The rule of a window that has passed."""
     step = s.worker[w, STEP]
@@ -181,7 +205,7 @@ def _late(a: Any, s: Any, w: int) -> int:
     return turn(a, s, w, a.steps[step, GIVE_UP_TO] if late == GIVE_UP else late, a.numbers[R_WINDOW])
 
 
-@njit(cache=True)
+@inlined
 def _line(a: Any, s: Any, w: int) -> int:
     """Stand in line until the floor starts the step, and watch its latest start."""
     worker, now = s.worker, s.n[NOW]
@@ -190,32 +214,33 @@ def _line(a: Any, s: Any, w: int) -> int:
         return _late(a, s, w)
     if latest < NEVER:
         due(a, s, latest + 1 - now, LATEST_DUE, worker[w, BATCH], worker[w, NUMBER], w, worker[w, VISIT])
-    return _line_or_aside(a, s, w)
+    return TO_LINE_OR_ASIDE
 
 
-@njit(cache=True)
+@inlined
 def _line_or_aside(a: Any, s: Any, w: int) -> int:
     """Set aside while a held unit is down (B3), else in line."""
     u = s.worker[w, HELD]
     while u >= 0 and s.unit[u, DOWN] == 0:
         u = s.unit[u, UNIT_NEXT]
     if u < 0:
-        return _stand(a, s, w)
+        return TO_STAND
     s.worker[w, SINCE_S] = s.n[NOW]
     s.worker[w, STATE] = ASIDE
-    return _aside(a, s, w)
+    return TO_ASIDE
 
 
-@njit(cache=True)
+@inlined
 def _aside(a: Any, s: Any, w: int) -> int:
     if blocked(a, s, w):
         return _wait_ready(s, w, IN_ASIDE)
     s.worker[w, READY] = NOT_READY
-    note(s, w, QUEUED_KIND, s.worker[w, SINCE_S], -1.0, a.numbers[R_ASIDE], -1)
-    return _stand(a, s, w)
+    if s.n[NOW] > s.worker[w, SINCE_S]:
+        note(s, w, QUEUED_KIND, s.worker[w, SINCE_S], -1.0, a.numbers[R_ASIDE], -1)
+    return TO_STAND
 
 
-@njit(cache=True)
+@inlined
 def _stand(a: Any, s: Any, w: int) -> int:
     """Join the line of the step and of the holds still to be taken."""
     worker, step = s.worker, s.worker[w, STEP]
@@ -237,7 +262,7 @@ def _stand(a: Any, s: Any, w: int) -> int:
 # ---- work
 
 
-@njit(cache=True)
+@kernel
 def begin_step(a: Any, s: Any, w: int) -> None:
     """A step starts: what its line was, what it takes, how long it works. Its duration is drawn once."""
     worker, now = s.worker, s.n[NOW]
@@ -256,7 +281,7 @@ def begin_step(a: Any, s: Any, w: int) -> None:
     stage(a, s, w)
 
 
-@njit(cache=True)
+@inlined
 def _duration(a: Any, s: Any, w: int) -> int:
     worker, step = s.worker, s.worker[w, STEP]
     if a.steps[step, DURATION_S] >= 0 and a.steps[step, PER] < 0:
@@ -269,7 +294,7 @@ def _duration(a: Any, s: Any, w: int) -> int:
     return max(0, math.floor(drawn + 0.5))
 
 
-@njit(cache=True)
+@inlined
 def _show_work(a: Any, s: Any, w: int) -> None:
     mark_list(a, s, w, TAKEN, WORKING_KIND)
     mark_list(a, s, w, HELD, WORKING_KIND)
@@ -277,7 +302,7 @@ def _show_work(a: Any, s: Any, w: int) -> None:
         link(s, w, PAUSABLE_LINK)
 
 
-@njit(cache=True)
+@inlined
 def finish(a: Any, s: Any, w: int) -> int:
     """The work is done."""
     unlink(s, w)
@@ -285,7 +310,7 @@ def finish(a: Any, s: Any, w: int) -> int:
     return end_of_step(a, s, w)
 
 
-@njit(cache=True)
+@inlined
 def _note_work(s: Any, w: int, reason: int) -> None:
     """A stretch of work ends; the first has the amount of the step's driver."""
     amount = -1.0 if s.worker[w, STOPPED_BEFORE] == 1 else s.culture[w, AMOUNT]
@@ -295,7 +320,7 @@ def _note_work(s: Any, w: int, reason: int) -> None:
 # ---- calls
 
 
-@njit(cache=True)
+@inlined
 def _answer(a: Any, s: Any, w: int, kind: int, unit: int, value: int, row: int, reason: int) -> int:
     """What a call means to a token that does not work; a row of kind ``row`` (-1 none) closes its waiting if it goes."""
     worker, step = s.worker, s.worker[w, STEP]
@@ -314,7 +339,7 @@ def _answer(a: Any, s: Any, w: int, kind: int, unit: int, value: int, row: int, 
     return turn(a, s, w, a.steps[step, GIVE_UP_TO], a.pools[s.unit[unit, POOL], BREAKDOWN])
 
 
-@njit(cache=True)
+@kernel
 def answer(a: Any, s: Any, w: int, kind: int, unit: int, value: int) -> int:
     """A token answers a call, wherever it is."""
     where = s.worker[w, WHERE]
@@ -322,26 +347,36 @@ def answer(a: Any, s: Any, w: int, kind: int, unit: int, value: int) -> int:
         return value
     if where == AT_WORK:
         return _stop(a, s, w, kind, unit, value)
-    if where == IN_STOP or where == IN_RESUME:
-        return _answer_stopped(a, s, w, kind, unit, value)
-    if where == IN_CULTURE:
-        go = _answer(a, s, w, kind, unit, value, -1, 0)
-        return WAITS if go == STAYS else go
-    s.worker[w, READY] = NOT_READY
-    withdraw(s, w)
+    stopped = where == IN_STOP or where == IN_RESUME
+    if where != IN_CULTURE:
+        s.worker[w, READY] = NOT_READY
+        withdraw(s, w)
+    if stopped and kind == DOWN_CALL and value == REDO and s.unit[unit, HOLDER] == w:
+        unlink(s, w)
+        note(s, w, STOPPED_KIND, s.worker[w, SINCE_S], -1.0, 0, -1)
+        return TO_REDO
+    row = STOPPED_KIND if stopped else -1 if where == IN_CULTURE else QUEUED_KIND
     reason = a.numbers[R_JOIN] if where == IN_JOIN else a.numbers[R_ASIDE] if where == IN_ASIDE else 0
-    go = _answer(a, s, w, kind, unit, value, QUEUED_KIND, reason)
-    if go != STAYS:
-        return go
+    go = _answer(a, s, w, kind, unit, value, row, reason)
+    return _stay(s, w, where) if go == STAYS else go
+
+
+@inlined
+def _stay(s: Any, w: int, where: int) -> int:
+    """Back to what the token waited for."""
+    if where == IN_CULTURE:
+        return WAITS
     if where == IN_JOIN:
-        return _join(a, s, w)
+        return TO_JOIN
     if where == IN_ASIDE:
-        return _aside(a, s, w)
+        return TO_ASIDE
+    if where != IN_LINE:
+        return TO_RESUME
     note(s, w, QUEUED_KIND, s.worker[w, SINCE_S], -1.0, 0, -1)
-    return _line_or_aside(a, s, w)
+    return TO_LINE_OR_ASIDE
 
 
-@njit(cache=True)
+@inlined
 def _stop(a: Any, s: Any, w: int, kind: int, unit: int, value: int) -> int:
     """Work is interrupted: by closing, a breakdown or the end of the batch (B1, B2, F6)."""
     worker, step = s.worker, s.worker[w, STEP]
@@ -359,7 +394,7 @@ def _stop(a: Any, s: Any, w: int, kind: int, unit: int, value: int) -> int:
         return leave(a, s, w, worker[w, CANCELLED], 0)
     _note_work(s, w, why)
     if kind == DOWN_CALL and value == REDO:
-        return _redo(a, s, w)
+        return TO_REDO
     if kind == DOWN_CALL and (value == LOSE or value == ABORT):
         return turn(a, s, w, a.steps[step, GIVE_UP_TO], why)
     worker[w, STOPPED_BEFORE] = 1
@@ -368,10 +403,10 @@ def _stop(a: Any, s: Any, w: int, kind: int, unit: int, value: int) -> int:
     link(s, w, STOPPED_LINK)
     mark_list(a, s, w, TAKEN, HELD_KIND)
     mark_list(a, s, w, HELD, HELD_KIND)
-    return _resume(a, s, w)
+    return TO_RESUME
 
 
-@njit(cache=True)
+@inlined
 def _redo(a: Any, s: Any, w: int) -> int:
     """Everything this step took is given back, and the step is done again (B2 redo)."""
     give_back_list(a, s, w, TAKEN)
@@ -386,10 +421,10 @@ def _redo(a: Any, s: Any, w: int) -> int:
         u = after
     record(a, s, w, s.worker[w, STEP])
     _count_visit(s, w, s.worker[w, ATTEMPT] + 1)
-    return _line(a, s, w)
+    return TO_LINE
 
 
-@njit(cache=True)
+@inlined
 def _resume(a: Any, s: Any, w: int) -> int:
     """On with the remaining seconds when all it keeps is up and open, and its people are there again (B1)."""
     if blocked(a, s, w):
@@ -400,41 +435,19 @@ def _resume(a: Any, s: Any, w: int) -> int:
     return WAITS
 
 
-@njit(cache=True)
-def _answer_stopped(a: Any, s: Any, w: int, kind: int, unit: int, value: int) -> int:
-    """A stopped token is called."""
-    s.worker[w, READY] = NOT_READY
-    withdraw(s, w)
-    if kind == DOWN_CALL and value == REDO and s.unit[unit, HOLDER] == w:
-        unlink(s, w)
-        note(s, w, STOPPED_KIND, s.worker[w, SINCE_S], -1.0, 0, -1)
-        return _redo(a, s, w)
-    go = STAYS if kind == SHUT_CALL else _answer(a, s, w, kind, unit, value, STOPPED_KIND, 0)
-    return _resume(a, s, w) if go == STAYS else go
-
-
-@njit(cache=True)
+@kernel
 def go_on(a: Any, s: Any, w: int) -> int:
     """What a token waited for is there."""
     where = s.worker[w, WHERE]
     if where == IN_JOIN:
-        return _join(a, s, w)
+        return TO_JOIN
     if where == IN_ASIDE:
-        return _aside(a, s, w)
+        return TO_ASIDE
     if where == IN_STOP:
-        return _resume(a, s, w)
+        return TO_RESUME
     unlink(s, w)
     note(s, w, STOPPED_KIND, s.worker[w, SINCE_S], -1.0, 0, -1)
     s.worker[w, SINCE_S], s.worker[w, STATE] = s.n[NOW], WORKING_STATE
     _show_work(a, s, w)
     stage(a, s, w)
     return WAITS
-
-
-@njit(cache=True)
-def target_reached(a: Any, s: Any, w: int) -> int:
-    """The token has been in culture until its window opened."""
-    return _queue(a, s, w)
-
-
-__all__ = ["answer", "begin_step", "finish", "go_on", "mark_for", "proceed", "target_reached", "GONE"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from numba import njit
 
 from foundry.engine import rules
 from foundry.engine.arrays import *
@@ -34,7 +33,7 @@ NEW_RECORD = new_record()
 FIELD_COUNT, CAUSE_COUNT, FIRST_HAZARD = len(FIELDS), len(CAUSES), THRESHOLD_CONTAMINATION - 1
 
 
-@njit(cache=True)
+@inlined
 def new_cells(a: Any, s: Any, w: int) -> None:
     """A new batch: donor and line effects, and the threshold of each rare cause (K3), without a step in the address."""
     now, batch = s.n[NOW], s.worker[w, BATCH]
@@ -54,18 +53,18 @@ def new_cells(a: Any, s: Any, w: int) -> None:
             record[THRESHOLD_CONTAMINATION + 3 * cause] = -math.log(drawn)
 
 
-@njit(cache=True)
+@kernel
 def look(s: Any, w: int) -> None:
     """Bring the record at this second to the scratch place OUT; nothing is kept (K5)."""
     rules.peek(s.record[w], s.culture[w], float(s.n[NOW]), s.scratch[OUT:GIVEN])
 
 
-@njit(cache=True)
+@inlined
 def _keep(s: Any, w: int) -> None:
     rules.keep(s.record[w], s.scratch[OUT:GIVEN], float(s.n[NOW]))
 
 
-@njit(cache=True)
+@inlined
 def begin_environment(a: Any, s: Any, w: int) -> None:
     """The environment of a step without a jump begins at its start (K1)."""
     look(s, w)
@@ -74,7 +73,7 @@ def begin_environment(a: Any, s: Any, w: int) -> None:
     rules.begin(s.record[w], s.culture[w], a.steps[s.worker[w, STEP], RATE], s.scratch[GIVEN:HAZARD], float(s.n[NOW]))
 
 
-@njit(cache=True)
+@kernel
 def end_environment(a: Any, s: Any, w: int) -> None:
     """Record up to date, exposure to rare causes, then the jump and the environment that begins with it (K1, K3)."""
     step, now = s.worker[w, STEP], float(s.n[NOW])
@@ -91,7 +90,7 @@ def end_environment(a: Any, s: Any, w: int) -> None:
         rules.begin(s.record[w], s.culture[w], a.steps[step, RATE], s.scratch[GIVEN:HAZARD], now)
 
 
-@njit(cache=True)
+@inlined
 def _expose(a: Any, s: Any, w: int) -> bool:
     """Add this visit's hazards; True when a cause with an effect at once strikes, which changes OUT."""
     now = s.n[NOW]
@@ -106,7 +105,7 @@ def _expose(a: Any, s: Any, w: int) -> bool:
     return bool(struck != 0)
 
 
-@njit(cache=True)
+@kernel
 def _give_parameters(a: Any, s: Any, w: int) -> None:
     """Parameters of the operation to the scratch place GIVEN."""
     worker = s.worker
@@ -124,7 +123,7 @@ def _give_parameters(a: Any, s: Any, w: int) -> None:
         s.scratch[GIVEN + k - a.steps[step, PARAMETERS]] = value
 
 
-@njit(cache=True)
+@kernel
 def sample_cells(a: Any, s: Any, w: int, row: int, side: int) -> None:
     """A copy for a side token; the sampled cells leave the parent (K2). Samples for an assay are fixed as drawn."""
     now = float(s.n[NOW])
@@ -149,7 +148,7 @@ def sample_cells(a: Any, s: Any, w: int, row: int, side: int) -> None:
         rules.begin(s.record[side], s.culture[side], FROZEN, s.scratch[GIVEN:HAZARD], now)
 
 
-@njit(cache=True)
+@inlined
 def driver(a: Any, s: Any, w: int) -> float:
     """Amount of the step's driver at the start of a visit (T4)."""
     code = a.steps[s.worker[w, STEP], DRIVER]
@@ -163,7 +162,7 @@ def driver(a: Any, s: Any, w: int) -> float:
     return float(rules.attribute(DRIVER_CODES[code], s.scratch[OUT:GIVEN], float(s.n[NOW])))
 
 
-@njit(cache=True)
+@inlined
 def doses(a: Any, s: Any, w: int) -> int:
     """Doses in a released batch: vials left after those for quality control."""
     if a.numbers[BIOLOGY] == 0:
@@ -171,7 +170,7 @@ def doses(a: Any, s: Any, w: int) -> int:
     return max(0, int(s.record[w, VIALS]) - a.numbers[QC_VIALS]) // a.numbers[VIALS_PER_DOSE]
 
 
-@njit(cache=True)
+@kernel
 def read(a: Any, s: Any, w: int, again: int) -> tuple[float, int]:
     """What an assay reports of a token now, and its mark (K4). ``again`` counts repeats at the line."""
     worker, step = s.worker, s.worker[w, STEP]

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import njit
+import numpy as np
 
 from foundry.engine.arrays import *
 from foundry.engine.compiled_state import *
 from foundry.engine.compiled_state import position, stamp
 
 
-@njit(cache=True)
+@inlined
 def poke(s: Any) -> None:
     """The floor hands out work in the next round of this instant."""
     s.n[POKED] = 1
 
 
-@njit(cache=True)
+@kernel
 def enter(s: Any, w: int, line: int) -> None:
     """Join a line, by rank from behind."""
     worker = s.worker
@@ -42,7 +42,7 @@ def enter(s: Any, w: int, line: int) -> None:
     poke(s)
 
 
-@njit(cache=True)
+@inlined
 def _open_line(s: Any, line: int) -> None:
     """Somebody waits in it now."""
     place = s.n[ACTIVE]
@@ -51,7 +51,7 @@ def _open_line(s: Any, line: int) -> None:
     s.n[ACTIVE] = place + 1
 
 
-@njit(cache=True)
+@kernel
 def step_out(s: Any, w: int) -> None:
     """Take a worker out of its line."""
     worker = s.worker
@@ -75,7 +75,7 @@ def step_out(s: Any, w: int) -> None:
         s.n[ACTIVE] = last
 
 
-@njit(cache=True)
+@inlined
 def withdraw(s: Any, w: int) -> None:
     """Leave the line without a start."""
     if s.worker[w, LINE] >= 0:
@@ -86,7 +86,7 @@ def withdraw(s: Any, w: int) -> None:
 # ---- free units
 
 
-@njit(cache=True)
+@kernel
 def set_available(s: Any, p: int) -> None:
     """Note whether a pool is open and has a free unit."""
     word, bit = AVAILABLE + p // WORD, 1 << p % WORD
@@ -96,7 +96,7 @@ def set_available(s: Any, p: int) -> None:
         s.n[word] &= ~bit
 
 
-@njit(cache=True)
+@kernel
 def set_free(a: Any, s: Any, u: int) -> None:
     """A unit may be taken."""
     p, number = s.unit[u, POOL], s.unit[u, UNIT_NUMBER]
@@ -108,7 +108,7 @@ def set_free(a: Any, s: Any, u: int) -> None:
         set_available(s, p)
 
 
-@njit(cache=True)
+@kernel
 def set_not_free(a: Any, s: Any, u: int) -> None:
     """A free unit may not be taken any more."""
     p, number = s.unit[u, POOL], s.unit[u, UNIT_NUMBER]
@@ -118,7 +118,7 @@ def set_not_free(a: Any, s: Any, u: int) -> None:
         set_available(s, p)
 
 
-@njit(cache=True)
+@inlined
 def take_unit(a: Any, s: Any, w: int, p: int, use: int) -> int:
     """The lowest-numbered free unit of a pool becomes a worker's."""
     word = s.pool[p, FIRST_FREE]
@@ -134,7 +134,7 @@ def take_unit(a: Any, s: Any, w: int, p: int, use: int) -> int:
     return int(u)
 
 
-@njit(cache=True)
+@inlined
 def add_unit(s: Any, w: int, head: int, u: int) -> None:
     """Put a unit into a worker's list TAKEN or HELD."""
     s.unit[u, UNIT_NEXT] = s.worker[w, head]
@@ -144,9 +144,14 @@ def add_unit(s: Any, w: int, head: int, u: int) -> None:
 # ---- workers that a calendar may stop or let go on, by batch and number
 
 
-@njit(cache=True)
+@inlined
 def link(s: Any, w: int, kind: int) -> None:
     """Put a worker among those that can be paused or those that are stopped."""
+    _link(s, w, np.int64(kind))
+
+
+@kernel
+def _link(s: Any, w: int, kind: int) -> None:
     worker, n = s.worker, s.n
     if worker[w, LINKED] != 0:
         return
@@ -167,7 +172,7 @@ def link(s: Any, w: int, kind: int) -> None:
         worker[after, LINK_BEFORE] = w
 
 
-@njit(cache=True)
+@kernel
 def unlink(s: Any, w: int) -> None:
     """Take a worker out of the list it is in, if any."""
     worker, n = s.worker, s.n

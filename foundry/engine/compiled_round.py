@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import njit
 
 from foundry.engine.arrays import *
 from foundry.engine.compiled_floor import begin_job, is_token
@@ -16,7 +15,7 @@ from foundry.engine.lines import ROUNDS as MOST_ROUNDS
 from foundry.tables import RESERVE_ALL
 
 
-@njit(cache=True)
+@kernel
 def hand_out(a: Any, s: Any) -> None:
     """Start, again and again, the highest-ranked work that can start."""
     n = s.n
@@ -39,7 +38,7 @@ def hand_out(a: Any, s: Any) -> None:
         s.line[best, CANDIDATE] = s.line[count, CANDIDATE]
 
 
-@njit(cache=True)
+@inlined
 def _count_round(s: Any) -> None:
     n = s.n
     if n[INSTANT] != n[NOW]:
@@ -49,7 +48,7 @@ def _count_round(s: Any) -> None:
         n[STATUS] = SPENT
 
 
-@njit(cache=True)
+@inlined
 def _candidates(a: Any, s: Any) -> int:
     """Lines in which somebody might start, to the list CANDIDATE; their number."""
     count = 0
@@ -62,7 +61,7 @@ def _candidates(a: Any, s: Any) -> int:
     return count
 
 
-@njit(cache=True)
+@inlined
 def _available(a: Any, s: Any, line: int) -> bool:
     """Whether all pools without which nothing can start are open and have a free unit."""
     for k in range(a.numbers[MASK_WORDS]):
@@ -71,7 +70,7 @@ def _available(a: Any, s: Any, line: int) -> bool:
     return True
 
 
-@njit(cache=True)
+@inlined
 def _highest(s: Any, count: int) -> int:
     """Place of the candidate whose head has the highest rank; one without a head comes first, to be dropped."""
     best, head = 0, s.line[s.line[0, CANDIDATE], HEAD]
@@ -85,20 +84,20 @@ def _highest(s: Any, count: int) -> int:
     return best
 
 
-@njit(cache=True)
+@inlined
 def _span(a: Any, line: int, need: int) -> int:
     """Seconds a pool must stay open for a need; -1 without a fit test (C3)."""
     planned = a.lines[line, PLANNED_S]
     return int(a.needs[need, FOR_S] if 0 <= a.needs[need, FOR_S] < planned else planned)
 
 
-@njit(cache=True)
+@inlined
 def _open_for(s: Any, p: int, span: int) -> bool:
     """Whether a pool is open, and for so long."""
     return bool(s.pool[p, POOL_OPEN] == 1 and (span < 0 or s.n[NOW] + span <= s.pool[p, CLOSING]))
 
 
-@njit(cache=True)
+@inlined
 def _left(a: Any, s: Any, line: int, needs: int, holds: int, p: int) -> int:
     """Free units of a pool beside those kept back and those for so many needs and holds of the line."""
     left = s.pool[p, FREE] - s.pool[p, KEPT_BACK]
@@ -113,7 +112,7 @@ def _left(a: Any, s: Any, line: int, needs: int, holds: int, p: int) -> int:
     return int(left)
 
 
-@njit(cache=True)
+@inlined
 def _fits(a: Any, s: Any, line: int) -> bool:
     """Whether pools serve a line's needs and holds now; those that serve the needs are noted, in order.
 
@@ -139,7 +138,7 @@ def _fits(a: Any, s: Any, line: int) -> bool:
     return True
 
 
-@njit(cache=True)
+@inlined
 def _start(a: Any, s: Any, line: int) -> None:
     """The head of a line takes its units and starts."""
     w = s.line[line, HEAD]
@@ -163,7 +162,7 @@ def _start(a: Any, s: Any, line: int) -> None:
         begin_job(a, s, w)
 
 
-@njit(cache=True)
+@kernel
 def _reserve(a: Any, s: Any, line: int) -> None:
     """Keep free units for the first token of a reserving line, when only busy units stop it (N2).
 
@@ -192,7 +191,7 @@ def _reserve(a: Any, s: Any, line: int) -> None:
             s.n[RESERVING] = 1
 
 
-@njit(cache=True)
+@inlined
 def _wanted(a: Any, s: Any, line: int, k: int) -> tuple[int, int]:
     """Pool (-1 when none is open for it) and number of units of a line's k-th need or, after the needs, hold."""
     needs = a.lines[line, LINE_NEEDS_END] - a.lines[line, LINE_NEEDS]
@@ -204,7 +203,7 @@ def _wanted(a: Any, s: Any, line: int, k: int) -> tuple[int, int]:
     return int(p if _open_for(s, p, a.lines[line, PLANNED_S]) else -1), int(a.holds[hold, HOLD_COUNT])
 
 
-@njit(cache=True)
+@inlined
 def _first_allowed(a: Any, s: Any, line: int, need: int) -> int:
     """The first open pool of a need's role, -1 without one."""
     for at in range(a.needs[need, NEED_POOLS], a.needs[need, NEED_POOLS_END]):

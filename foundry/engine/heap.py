@@ -12,7 +12,7 @@ from numba import njit
 TIME, KEY, WHO, STAMPED = range(4)
 
 
-@njit(cache=True)
+@njit(inline="always")
 def push(heap: Any, count: int, time: int, key: int, who: int, stamp: int) -> None:
     """Put an entry into a heap of ``count`` entries; int64 (more than count, 4)."""
     place = count
@@ -31,7 +31,7 @@ def push(heap: Any, count: int, time: int, key: int, who: int, stamp: int) -> No
     heap[place, STAMPED] = stamp
 
 
-@njit(cache=True)
+@njit(inline="always")
 def pop(heap: Any, count: int) -> None:
     """Take the top out of a heap of ``count`` entries; read it before."""
     last = count - 1
@@ -56,7 +56,7 @@ def pop(heap: Any, count: int) -> None:
     heap[place, STAMPED] = heap[last, STAMPED]
 
 
-@njit(cache=True)
+@njit(inline="always")
 def _before(heap: Any, place: int, time: int, key: int) -> bool:
     """Whether an entry comes before (time, key)."""
     return bool(heap[place, TIME] < time or (heap[place, TIME] == time and heap[place, KEY] < key))

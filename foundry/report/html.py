@@ -27,6 +27,7 @@ from foundry.report.chart import Chart, View
 from foundry.report.headline import cards, facts_sentence, kpi_rows, question, value_of, verdict
 from foundry.report.results import Results, read_results
 from foundry.report.sources import assumption_share, source_rows, trust_sentence
+from foundry.report.sweep_page import is_sweep, sweep_charts, sweep_head
 from foundry.report.tokens import DARK, FONT, LIGHT, style, template
 from foundry.report.words import differences, pretty, short_names
 
@@ -93,6 +94,8 @@ def render(results: Results, *, plain: bool = False) -> str:
 
 def build_sections(results: Results) -> list[Section]:
     """Every chart of the report, in the order of the story."""
+    if is_sweep(results):
+        return [Section("story", "", "", sweep_charts(results))]
     names, frames, summary = results.scenarios, results.frame, results.summary
     paired = differences(summary)
     facts = {name: results.facts(name) for name in names}
@@ -123,6 +126,18 @@ def build_sections(results: Results) -> list[Section]:
 
 
 def _head(results: Results) -> dict[str, Any]:
+    if is_sweep(results):
+        swept = sweep_head(results)
+        assumed, total = assumption_share(results.parameters)
+        return {
+            **swept, "signs": [style(i).sign for i in range(len(swept["names"]))], "trust": trust_sentence(assumed, total),
+            "warnings": [str(warning) for warning in results.manifest.get("warnings", [])], "assumed": (assumed, total),
+            "sources": source_rows(results.parameters, swept["names"]), "first_rows": FIRST_ROWS,
+            "footer": _footer(results.manifest, results.summary)}
+    return _study_head(results)
+
+
+def _study_head(results: Results) -> dict[str, Any]:
     names, summary = results.scenarios, results.summary
     paired = differences(summary)
     facts = results.facts(names[0]) if names else {}

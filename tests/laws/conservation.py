@@ -55,13 +55,16 @@ def rows_say_only_what_their_kind_says(log: Logbook) -> Iterator[str]:
         if row.kind >= Kind.WORKING or row.kind in reasons:
             if why not in reasons.get(Kind(row.kind), ("",)) or (row.kind != Kind.MEASURED and row.value != -1):
                 yield f"{row} has reason {why!r}"
+        apart = row.kind in (Kind.MEASURED, Kind.DECIDED)
+        if (row.unit >= 0) != (row.kind >= Kind.WORKING) or (row.resource >= 0) != (row.kind >= Kind.WORKING or apart):
+            yield f"{row} has resource {row.resource}, unit {row.unit}"
         if row.kind == Kind.WORKED and why not in ("", "pause") and not why.startswith("breakdown:"):
             left = log.left.get((row.batch, row.token))
             if left is None or left.time != row.time or log.tables.reasons[left.reason] not in (why, f"aborted:{why}"):
                 yield f"{row} was stopped for {why!r} and went on"
         if row.kind == Kind.WORKED and row.value > 0 and log.tables.steps[row.step].driver < 0:
             yield f"{row} has an amount without a driver"
-        if row.kind in (Kind.MEASURED, Kind.DECIDED) and not row.since == row.time == log.visits[row.label].end:
+        if apart and not row.since == row.time == log.visits[row.label].end:
             yield f"{row} stands apart from the end of its visit"
 
 

@@ -130,7 +130,7 @@ _NONE = Row(-1, *(0,) * 12)
 def _last_reading(log: Logbook, visit: Visit) -> float:
     if visit.step.of >= 0:
         return _results(log, visit.key[0], visit.end).get(visit.step.of, math.nan)
-    return [row.value for row in visit.points if _is_reading(log, row)][-1]
+    return next((row.value for row in reversed(visit.points) if _is_reading(log, row)), math.nan)
 
 
 def _goes(log: Logbook, visit: Visit, band: BandRow, misses: dict[int, int]) -> tuple[int, int]:
@@ -244,5 +244,5 @@ def causes_strike_when_their_sum_passes(log: Logbook) -> Iterator[str]:
 
 
 LAWS = (side_tokens_end_with_their_batch, joins_wait_for_all, looks_are_read, readings_come_as_drawn,
-        readings_have_the_decimals_of_their_assay, gates_take_the_first_band_that_holds_the_reading, panels_decide_on_complete_results, records_follow_the_log,
-        cells_are_never_negative, causes_strike_when_their_sum_passes)
+        readings_have_the_decimals_of_their_assay, gates_take_the_first_band_that_holds_the_reading, panels_decide_on_complete_results,
+        records_follow_the_log, cells_are_never_negative, causes_strike_when_their_sum_passes)

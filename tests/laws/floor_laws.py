@@ -53,6 +53,23 @@ def nothing_is_in_use_after_a_drained_run(log: Logbook) -> Iterator[str]:
         yield from (f"{row} is still in use" for row in log.rows if row.open and row.batch >= 0 and row.step >= 0)
 
 
+def the_lowest_numbers_are_taken(log: Logbook) -> Iterator[str]:
+    """When a unit is taken, no unit of a lower number was free (N1). Work of 0 s leaves no row: there it says nothing."""
+    unseen = {row.since for visit in log.visits.values() for row in visit.worked if row.since == row.time}
+    jobs = [job for pool in log.tables.pools for job in (pool.cleaning, *pool.maintenance) if job is not None]
+    at_once = {pool for job in jobs if log.sample(job.law, job.key, 0, 0, 1) < 0.5 for need in job.needs for pool in need.pools}
+    for (pool, unit), rows in log.units.items():
+        if pool in at_once:
+            continue
+        for before, row in zip([None, *rows[:-1]], rows, strict=True):
+            taken = row.batch >= 0 and (before is None or before.time < row.since or log.tables.pools[pool].people)
+            if not taken or row.since in unseen:
+                continue
+            for lower in range(unit):
+                if not any(other.since <= row.since <= other.time for other in log.units.get((pool, lower), ())):
+                    yield f"{row} is taken while {log.tables.pool_names[pool]} {lower} is free"
+
+
 # ---- people and opening hours
 
 def people_begin_in_opening_hours(log: Logbook) -> Iterator[str]:
@@ -267,7 +284,7 @@ def stopped_work_goes_on_when_it_can(log: Logbook) -> Iterator[str]:
 
 
 LAWS = (units_do_one_thing_at_a_time, states_partition_the_window, pools_are_never_overdrawn, nothing_is_in_use_after_a_drained_run,
-        people_begin_in_opening_hours,
+        the_lowest_numbers_are_taken, people_begin_in_opening_hours,
         work_that_must_fit_is_planned_to_end_in_time, paused_work_stays_in_opening_hours, needs_are_there_and_come_back_in_time,
         work_has_its_holds, holds_are_kept_from_first_to_last, lines_serve_first_come_first, nothing_waits_without_cause,
         stopped_work_goes_on_when_it_can)

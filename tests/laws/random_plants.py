@@ -77,7 +77,7 @@ class _Maker:
         lab, panels = self._lab()
         plan: Plan = {
             "name": f"random {self.seed}", "start": self._start(), "recipe": recipe, "max_events": 50_000,
-            "plant": {"name": "random", "pools": {**self.people, **self.equipment}, "roles": self.roles, "calendars": CALENDARS},
+            "plant": {"name": "random", "pools": {**self.people, **self.equipment}, "roles": self.roles},
             "lab": lab, "panels": panels,
         }
         if dice.chance(0.1):
@@ -86,6 +86,8 @@ class _Maker:
             plan |= {"horizon_d": dice.pick(14, 21, 28, 35), "drain": dice.chance(0.6), "warm_up_d": dice.pick(0, 0, 0, 7)}
         if self.alive:
             plan["product"] = {"name": "cells", "dose_cells": 2e6, "vial_cells": 1e6, "fill_cells": 1e4, "qc_vials": dice.pick(0, 2, 4)}
+        text = repr(plan)
+        plan["plant"]["calendars"] = {name: calendar for name, calendar in CALENDARS.items() if repr(name) in text}
         return plan
 
     # ---- plant

@@ -138,6 +138,23 @@ def test_F2_what_is_freed_by_until_is_handed_out_in_the_same_instant():
         "2:00 2:00 WORKED 0 feed", "0:00 3:00 LEFT 0 use finished", "2:00 3:00 WORKED 0 use"]
 
 
+@pytest.mark.parametrize(("priority", "left"), [(0, "2:00 0.1 cancelled"), (-1, "3:00 0.1 cancelled")])
+def test_F2_rank_decides_between_a_start_and_the_sample_it_cancels(priority, left):
+    """The sample and the feed that cancels it could both start at 2:00. The feed ranks first: the sample leaves without having begun. The
+    sample ranks first: it has begun, so it finishes its step."""
+    done = play(f"""
+        pools: {{camera: {{kind: equipment, count: 1, cleaning: {{duration_h: 1}}}}}}
+        branches:
+          image:
+            until: feed
+            steps: [{{name: scan, needs: {{camera: 1}}, duration_h: 1, priority: {priority}, window: {{target_h: 2}}}}]
+        steps: [{{name: seed, fork: [image]}}, {{name: grow, duration_h: 2}}, {{name: feed, duration_h: 5}}]
+        """)
+
+    assert outcomes(done)[0] == left
+    assert bool(units(done, "camera")) == (priority < 0)
+
+
 def test_F3_visits_count_from_one_and_are_the_attempt():
     """Two readings out of limits, then give up: attempts 1, 2, 3."""
     done = play("""
