@@ -129,10 +129,14 @@ def crossing_sentence(other: str, base: str, scale: Sequence[float], crossing: C
     if not crossing.at:
         return f"The costs per dose of {other} and {base} do not cross {span}{f': {cheaper} is cheaper throughout' if cheaper else ''}."
     if len(crossing.at) > 1:
-        return f"The costs per dose of {other} and {base} cross {len(crossing.at)} times {span}: at {', '.join(map(number, crossing.at))}."
+        places = ", ".join(map(number, crossing.at))
+        doubt = "" if math.isnan(crossing.once) else f"; in {100 * crossing.once:.0f} % of resamples they cross exactly once"
+        return f"The costs per dose of {other} and {base} cross {len(crossing.at)} times {span}, at {places}{doubt}."
     ends = f" {interval(crossing.low, crossing.high, '')}"
     if crossing.low is None:
         ends = "" if math.isnan(crossing.once) else f" (no interval: {100 * crossing.once:.0f} % of resamples cross once)"
+    if not cheaper:
+        return f"The costs per dose of {other} and {base} cross at {number(crossing.at[0])}{ends} batches a year."
     return f"{cheaper} is cheaper per dose from {number(crossing.at[0])}{ends} batches a year on."
 
 

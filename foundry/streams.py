@@ -246,6 +246,15 @@ def _position(grid: NDArray[np.float64], start: int, count: int, u: float) -> in
     return low
 
 
+@njit("float64(float64[:, ::1], float64[::1], int64, int64, int64, int64, int64, int64, int64)", cache=True)
+def drawn(
+    laws: NDArray[np.float64], grid: NDArray[np.float64], index: int,
+    seed: int, key: int, replication: int, who: int, path: int, visit: int,
+) -> float:
+    """The draw of law ``index`` at an address: `draw` of `u01` in one call."""
+    return draw(laws, grid, index, u01(seed, key, replication, who, path, visit))
+
+
 class LawTable:
     """Collects numbers and distributions as rows of ``laws`` and their tables in ``grid``, for `draw`."""
 

@@ -80,3 +80,42 @@ def test_init_writes_a_scenario_that_is_valid(tmp_path: Path) -> None:
     assert answer.out.splitlines()[-1] == "Change what you like, then: simulate.py run mine/scenario.yaml"
     assert Answer("validate", "mine/scenario.yaml").out.startswith("hicm188_manual is valid")
     assert Answer("diff", "mine/scenario.yaml", "hicm188_manual").out == "hicm188_manual and hicm188_manual do not differ.\n"
+
+
+# ---- sweep
+
+
+def test_sweep_ends_with_a_table_an_answer_and_a_report(tmp_path: Path) -> None:
+    answer = Answer("sweep", "hicm188_automated", "--vary", "plant.pools.operator.count=1:2", "--reps", "2", "--jobs", "1", "--demand", "50",
+                    "--set", "horizon_d=130", "--set", "warm_up_d=0")
+    lines = answer.out.splitlines()
+
+    assert (answer.code, answer.err) == (0, "")
+    assert lines[0].split() == ["operator", "count", "doses", "a", "year", "cost", "per", "dose", "lost", "demand", "met"]
+    assert any(line.startswith("Cheapest that meets 50.0 doses a year: point ") for line in lines)
+    assert lines[-1] == "Report: results/sweep-1/report.html"
+    assert max(map(len, lines)) <= 100
+    assert sorted(path.name for path in (tmp_path / "results" / "sweep-1").iterdir()) == [
+        "design_points.parquet", "manifest.json", "report.html", "scenario.resolved.yaml", "scenarios", "summary.json"]
+
+
+def test_sweep_in_json_is_the_summary(queue: Path, tmp_path: Path) -> None:
+    answer = Answer("sweep", queue, "--vary", "plant.pools.reactor.count=1,2", "--reps", "1", "--jobs", "1", "--json", "-o", "out")
+
+    assert json.loads(answer.out) == json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert [point["settings"] for point in json.loads(answer.out)["sweep"]["points"]] == [
+        {"plant.pools.reactor.count": 1}, {"plant.pools.reactor.count": 2}]
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    (["--vary", "plant.pools.reacter.count=1:2"], "did you mean `reactor`?"),
+    (["--vary", "plant.pools.reactor.count=2:1"], "must go up"),
+    (["--vary", "plant.pools.reactor.count=1:2", "--reps", "auto"], "give --reps a number"),
+    ([], "--vary"),
+])
+def test_a_mistaken_sweep_leaves_nothing(queue: Path, tmp_path: Path, words: list[str], said: str) -> None:
+    answer = Answer("sweep", queue, *words)
+
+    assert (answer.code, answer.out) == (2, "")
+    assert said in answer.err
+    assert not list(tmp_path.glob("results/*"))

@@ -142,7 +142,7 @@ def test_cell_path(name: str) -> None:
     for step, (day, cells) in PATH[name].items():
         row = records[records["step"] == tables.step_names.index(step)][-1]
         living = row["pluripotent"] + row["progenitor"] + row["target"] + row["off_target"]
-        assert living == pytest.approx(cells, rel=1e-4), step
+        assert living == pytest.approx(cells, rel=5e-5), step
         assert (row["time_s"] - start) / 86_400 == pytest.approx(day, abs=0.05), step
     assert np.max(records["vials"]) == VIALS[name]
 
@@ -160,12 +160,13 @@ def test_second_manual_lot_of_a_friday() -> None:
     scenario = load(MANUAL_2, set=("spread=off", "start.at_most=2", "start.every_d=0.01", FRIDAY))
     tables = tabulate(scenario)
     records = run(tables, 1, 0).records
-    monday, tuesday = ([tables.step_names.index(step)] for step in ("passage P3", "passage P3 for Tuesday"))
-    batches = [set(records["batch"][np.isin(records["step"], steps)]) for steps in (monday, tuesday)]
-    assert batches == [{0}, {1}]
-    lot = records[records["batch"] == 1]
-    day = {tables.step_names[k]: int(t) // 86_400 for k, t in zip(lot["step"], lot["time_s"], strict=True) if k >= 0}
-    assert [day[s] - day["thaw"] for s in ("passage P3 for Tuesday", "exchange d0", "dissociate")] == [14, 18, 33]
+    days = {}
+    for batch in (0, 1):
+        lot = records[records["batch"] == batch]
+        days[batch] = {tables.step_names[k]: int(t) // 86_400 for k, t in zip(lot["step"], lot["time_s"], strict=True) if k >= 0}
+    assert [days[0][s] - days[0]["thaw"] for s in ("passage P3", "exchange d0", "dissociate")] == [14, 17, 32]
+    assert [days[1][s] - days[1]["thaw"] for s in ("passage P3 for Tuesday", "exchange d0", "dissociate")] == [14, 18, 33]
+    assert "passage P3 for Tuesday" not in days[0]
 
 
 def units(pool: Pool) -> float:

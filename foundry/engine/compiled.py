@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from foundry.engine import heap, readable
 from foundry.engine.arrays import *
@@ -83,7 +82,7 @@ def _truth(s: State) -> npt.NDArray[Any]:
     return records.view(records_dtype(FIELDS))
 
 
-@njit(cache=True)
+@entry
 def start(a: Any, s: Any) -> None:
     """What happens before anything is due."""
     start_units(a, s)
@@ -92,7 +91,7 @@ def start(a: Any, s: Any) -> None:
         plan_opening(a, s, c)
 
 
-@njit(nogil=True, cache=True)
+@entry
 def advance(a: Any, s: Any) -> int:
     """Run until the end, or until an array is too small; returns the STATUS."""
     n = s.n
@@ -116,7 +115,7 @@ def advance(a: Any, s: Any) -> int:
     return int(n[STATUS])
 
 
-@kernel
+@hot
 def _answer_call(a: Any, s: Any) -> None:
     """The next call is answered; a worker that is gone does not hear it."""
     n, k = s.n, s.n[URGENT]
@@ -134,7 +133,7 @@ def _answer_call(a: Any, s: Any) -> None:
         pause_job(a, s, w)
 
 
-@kernel
+@hot
 def _let_go_on(a: Any, s: Any) -> None:
     """The next of those told to go on."""
     n, k = s.n, s.n[NORMAL]
@@ -150,7 +149,7 @@ def _let_go_on(a: Any, s: Any) -> None:
         resume_job(a, s, w)
 
 
-@kernel
+@hot
 def _happen(a: Any, s: Any) -> None:
     """What is due next happens."""
     key, who, stamped = s.heap[0, heap.KEY], s.heap[0, heap.WHO], s.heap[0, heap.STAMPED]

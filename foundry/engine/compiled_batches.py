@@ -96,12 +96,14 @@ def _new_batch(a: Any, s: Any, number: int) -> int:
     else:
         b = n[BATCHES]
         n[BATCHES] += 1
-    batch[b, :] = 0
+    for k in range(batch.shape[1]):
+        batch[b, k] = 0
     batch[b, BATCH_NUMBER], batch[b, BATCH_IN_CAP] = number, 1
     batch[b, FIRST_SIDE] = batch[b, LAST_SIDE] = -1
     for p in range(a.numbers[PANELS]):
         batch[b, OUTCOMES + p] = -1
-    s.results[b, :] = math.nan
+    for k in range(s.results.shape[1]):
+        s.results[b, k] = math.nan
     return int(b)
 
 
@@ -115,7 +117,8 @@ def _new_token(a: Any, s: Any, b: int, number: int, path: int, row: int) -> int:
     else:
         w = n[WORKERS]
         n[WORKERS] += 1
-    worker[w, :] = 0
+    for k in range(worker.shape[1]):
+        worker[w, k] = 0
     worker[w, LIFE] = stamp(s)
     worker[w, BATCH], worker[w, NUMBER], worker[w, OF_BATCH] = s.batch[b, BATCH_NUMBER], number, b
     worker[w, ORDER] = (worker[w, BATCH] << 28) + number
@@ -166,7 +169,7 @@ def remember(s: Any, w: int, step: int, what: int, value: int) -> None:
     s.worker[w, PAST + PAST_WIDTH * step + what] = value
 
 
-@kernel
+@hot
 def end_of_step(a: Any, s: Any, w: int) -> int:
     """Record up to date, jump, look, fork and samples, gate, units given back. Returns the next step."""
     worker, step = s.worker, s.worker[w, STEP]
@@ -203,7 +206,7 @@ def turn(a: Any, s: Any, w: int, go: int, reason: int) -> int:
     return go
 
 
-@kernel
+@hot
 def _part(a: Any, s: Any, w: int, go: int) -> None:
     """Give back the step's units and the holds that end, note the truth, leave the cap."""
     worker, step = s.worker, s.worker[w, STEP]
@@ -231,7 +234,7 @@ def record(a: Any, s: Any, w: int, step: int) -> None:
     _record(a, s, w, np.int64(step))
 
 
-@kernel
+@hot
 def _record(a: Any, s: Any, w: int, step: int) -> None:
     if s.worker[w, NUMBER] != 0:
         return
@@ -241,9 +244,8 @@ def _record(a: Any, s: Any, w: int, step: int) -> None:
     s.truth_keys[k, 2], s.truth_keys[k, 3] = step, s.worker[w, ATTEMPT]
     if a.numbers[BIOLOGY] == 1:
         look(s, w)
-        s.truth[k, :] = s.scratch[OUT:GIVEN]
-    else:
-        s.truth[k, :] = 0.0
+    for field in range(GIVEN):
+        s.truth[k, field] = s.scratch[field] if a.numbers[BIOLOGY] == 1 else 0.0
 
 
 @inlined

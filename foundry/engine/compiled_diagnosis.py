@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 
 from foundry.engine.arrays import *
 from foundry.engine.compiled_batches import awaited, listed
@@ -52,24 +51,24 @@ def locked(a: Any, s: Any) -> bool:
 
     Start with all that wait; take out, again and again, whoever could be served by units that none of the rest has.
     """
-    stuck = np.zeros(s.n[WORKERS], np.int64)
-    keepers = np.zeros(a.numbers[UNITS], np.int64)
-    left = a.pools[:, POOL_COUNT].copy()
-    asked = np.zeros(a.numbers[POOLS], np.int64)
+    for p in range(a.numbers[POOLS]):
+        s.pool[p, LEFT_OVER] = a.pools[p, POOL_COUNT]
+    for u in range(a.numbers[UNITS]):
+        s.unit[u, KEEPERS] = 0
     for w in range(s.n[WORKERS]):
-        if _may_be_stuck(a, s, w):
-            stuck[w] = 1
-            _keep_units(a, s, w, keepers, left, 1)
+        s.worker[w, STUCK_NOW] = _may_be_stuck(a, s, w)
+        if s.worker[w, STUCK_NOW] == 1:
+            _keep_units(a, s, w, 1)
     going = True
     while going:
         going = False
         for w in range(s.n[WORKERS]):
-            if stuck[w] == 1 and _could_go_on(a, s, w, left, asked, stuck):
-                stuck[w] = 0
-                _keep_units(a, s, w, keepers, left, -1)
+            if s.worker[w, STUCK_NOW] == 1 and _could_go_on(a, s, w):
+                s.worker[w, STUCK_NOW] = 0
+                _keep_units(a, s, w, -1)
                 going = True
     for w in range(s.n[WORKERS]):
-        if stuck[w] == 1 and (not is_token(a, w) or s.worker[w, TAKEN] >= 0 or s.worker[w, HELD] >= 0):
+        if s.worker[w, STUCK_NOW] == 1 and (not is_token(a, w) or s.worker[w, TAKEN] >= 0 or s.worker[w, HELD] >= 0):
             return True
     return False
 
@@ -90,52 +89,54 @@ def _may_be_stuck(a: Any, s: Any, w: int) -> bool:
 
 
 @inlined
-def _keep_units(a: Any, s: Any, w: int, keepers: Any, left: Any, more: int) -> None:
+def _keep_units(a: Any, s: Any, w: int, more: int) -> None:
     """Count a worker among the keepers of its units, or (more -1) no longer; a job keeps its own unit."""
     if not is_token(a, w):
-        _keep_unit(s, w, keepers, left, more)
+        _keep_unit(s, w, more)
     for head in (TAKEN, HELD):
         u = s.worker[w, head]
         while u >= 0:
-            _keep_unit(s, u, keepers, left, more)
+            _keep_unit(s, u, more)
             u = s.unit[u, UNIT_NEXT]
 
 
 @inlined
-def _keep_unit(s: Any, u: int, keepers: Any, left: Any, more: int) -> None:
-    kept_before = keepers[u] > 0
-    keepers[u] += more
-    if kept_before != (keepers[u] > 0):
-        left[s.unit[u, POOL]] -= more
+def _keep_unit(s: Any, u: int, more: int) -> None:
+    kept_before = s.unit[u, KEEPERS] > 0
+    s.unit[u, KEEPERS] += more
+    if kept_before != (s.unit[u, KEEPERS] > 0):
+        s.pool[s.unit[u, POOL], LEFT_OVER] -= more
 
 
 @inlined
-def _could_go_on(a: Any, s: Any, w: int, left: Any, asked: Any, stuck: Any) -> bool:
+def _could_go_on(a: Any, s: Any, w: int) -> bool:
     """Whether units that none of the stuck has would serve a worker's next start, or what it awaits is not stuck."""
     line = s.worker[w, LINE]
     if line < 0:
-        return not _awaits_stuck(a, s, w, stuck)
-    asked[:] = 0
+        return not _awaits_stuck(a, s, w)
+    pool = s.pool
+    for p in range(a.numbers[POOLS]):
+        pool[p, ASKED] = 0
     for at in range(a.lines[line, LINE_NEEDS], a.lines[line, LINE_NEEDS_END]):
         need, served = a.lists[at], False
         for k in range(a.needs[need, NEED_POOLS], a.needs[need, NEED_POOLS_END]):
             p = a.lists[k]
-            if left[p] - asked[p] >= a.needs[need, NEED_COUNT]:
-                asked[p] += a.needs[need, NEED_COUNT]
+            if pool[p, LEFT_OVER] - pool[p, ASKED] >= a.needs[need, NEED_COUNT]:
+                pool[p, ASKED] += a.needs[need, NEED_COUNT]
                 served = True
                 break
         if not served:
             return False
     for at in range(a.lines[line, LINE_HOLDS], a.lines[line, LINE_HOLDS_END]):
-        asked[a.holds[a.lists[at], HOLD_POOL]] += a.holds[a.lists[at], HOLD_COUNT]
-    for p in range(len(asked)):
-        if asked[p] != 0 and asked[p] > left[p]:
+        pool[a.holds[a.lists[at], HOLD_POOL], ASKED] += a.holds[a.lists[at], HOLD_COUNT]
+    for p in range(a.numbers[POOLS]):
+        if pool[p, ASKED] != 0 and pool[p, ASKED] > pool[p, LEFT_OVER]:
             return False
     return True
 
 
 @inlined
-def _awaits_stuck(a: Any, s: Any, w: int, stuck: Any) -> bool:
+def _awaits_stuck(a: Any, s: Any, w: int) -> bool:
     """Whether a repair or, without one, a side token that a worker waits for is stuck."""
     repairs = False
     for head in (TAKEN, HELD):
@@ -144,7 +145,7 @@ def _awaits_stuck(a: Any, s: Any, w: int, stuck: Any) -> bool:
             kept = head == HELD or a.needs[s.unit[u, USE], PEOPLE] == 0
             if kept and s.unit[u, DOWN] == 1 and s.unit[u, UNIT_JOB] >= 0:
                 repairs = True
-                if stuck[u] == 1:
+                if s.worker[u, STUCK_NOW] == 1:
                     return True
             u = s.unit[u, UNIT_NEXT]
     step = s.worker[w, STEP]
@@ -153,7 +154,7 @@ def _awaits_stuck(a: Any, s: Any, w: int, stuck: Any) -> bool:
     side = s.batch[s.worker[w, OF_BATCH], FIRST_SIDE]
     while side >= 0:
         branch = a.branches[s.worker[side, BRANCH], BRANCH_INDEX]
-        if stuck[side] == 1 and listed(a, branch, a.steps[step, JOIN], a.steps[step, JOIN_END]):
+        if s.worker[side, STUCK_NOW] == 1 and listed(a, branch, a.steps[step, JOIN], a.steps[step, JOIN_END]):
             return True
         side = s.worker[side, SIDE_NEXT]
     return False

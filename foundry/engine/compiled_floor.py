@@ -67,7 +67,7 @@ def show_plain(a: Any, s: Any, u: int, kind: int) -> None:
     show(a, s, u)
 
 
-@kernel
+@hot
 def show(a: Any, s: Any, u: int) -> None:
     """Close the row of the state in the log, if the unit is in another by now, and open the next. Down comes first (L3)."""
     unit, now = s.unit, s.n[NOW]
@@ -195,7 +195,7 @@ def plan_maintenance(a: Any, s: Any, u: int, plan: int, delay: int) -> None:
 # ---- units given back, and the jobs that come first
 
 
-@kernel
+@hot
 def give_back(a: Any, s: Any, u: int) -> None:
     """Free a unit for whatever reason; care comes first (B5)."""
     s.unit[u, HOLDER] = -1
@@ -214,7 +214,7 @@ def give_back_list(a: Any, s: Any, w: int, head: int) -> None:
     _give_back_from(a, s, first)
 
 
-@kernel
+@hot
 def _give_back_from(a: Any, s: Any, u: int) -> None:
     while u >= 0:
         after = s.unit[u, UNIT_NEXT]
@@ -249,7 +249,7 @@ def _give_taken(a: Any, s: Any, w: int, need: int, people: int) -> None:
         u = after
 
 
-@kernel
+@hot
 def care(a: Any, s: Any, u: int) -> None:
     """Maintained if due, then cleaned, only then free."""
     unit = s.unit
@@ -333,7 +333,7 @@ def part_now(a: Any, s: Any, w: int) -> bool:
     return bool(need < s.worker[w, STAGES_END] and 0 <= a.needs[need, FOR_S] < s.worker[w, SECONDS])
 
 
-@kernel
+@hot
 def stage(a: Any, s: Any, w: int) -> None:
     """The stage of the work falls due after its remaining seconds (B1, N5)."""
     worker = s.worker

@@ -49,7 +49,7 @@ TO_JOIN, TO_CULTURE, TO_QUEUE, TO_LINE, TO_LINE_OR_ASIDE, TO_STAND, TO_ASIDE, TO
 HELD_KIND, WORKED_KIND, STOPPED_KIND = int(Kind.HELD), int(Kind.WORKED), int(Kind.STOPPED)
 
 
-@kernel
+@hot
 def proceed(a: Any, s: Any, w: int, go: int) -> None:
     """Step after step, until the token waits or leaves; the next visit is a stroke of its own."""
     if go >= 0 or go <= TO_JOIN:
@@ -58,7 +58,7 @@ def proceed(a: Any, s: Any, w: int, go: int) -> None:
         leave(a, s, w, a.numbers[R_FINISHED] if s.worker[w, NUMBER] == 0 else a.numbers[R_JOINED], 0)
 
 
-@kernel
+@hot
 def move(a: Any, s: Any, w: int, go: int) -> int:
     """One stroke of a token on its way; returns what comes next."""
     if go >= 0:
@@ -262,7 +262,7 @@ def _stand(a: Any, s: Any, w: int) -> int:
 # ---- work
 
 
-@kernel
+@hot
 def begin_step(a: Any, s: Any, w: int) -> None:
     """A step starts: what its line was, what it takes, how long it works. Its duration is drawn once."""
     worker, now = s.worker, s.n[NOW]

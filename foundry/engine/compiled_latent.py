@@ -34,15 +34,28 @@ FIELD_COUNT, CAUSE_COUNT, FIRST_HAZARD = len(FIELDS), len(CAUSES), THRESHOLD_CON
 
 
 @inlined
+def _copy(source: Any, target: Any, count: int) -> None:
+    for k in range(count):
+        target[k] = source[k]
+
+
+@inlined
+def _clear_culture(s: Any, w: int) -> None:
+    for k in range(AMOUNT + 1):
+        s.culture[w, k] = 0.0
+
+
+@inlined
 def new_cells(a: Any, s: Any, w: int) -> None:
     """A new batch: donor and line effects, and the threshold of each rare cause (K3), without a step in the address."""
     now, batch = s.n[NOW], s.worker[w, BATCH]
-    s.culture[w, :] = 0.0
+    _clear_culture(s, w)
     s.culture[w, EXPOSED_S] = now
     if a.numbers[BIOLOGY] == 0:
         return
     record = s.record[w]
-    record[:] = NEW_RECORD
+    for k in range(FIELD_COUNT):
+        record[k] = NEW_RECORD[k]
     record[FED_S] = record[LOSS_FROM_S] = record[ENVIRONMENT_S] = record[GRID_S] = float(now)
     for k in range(len(a.effects)):
         drawn = uniform(s, a.effects[k, EFFECT_KEY], batch, 0, 1)
@@ -53,7 +66,7 @@ def new_cells(a: Any, s: Any, w: int) -> None:
             record[THRESHOLD_CONTAMINATION + 3 * cause] = -math.log(drawn)
 
 
-@kernel
+@hot
 def look(s: Any, w: int) -> None:
     """Bring the record at this second to the scratch place OUT; nothing is kept (K5)."""
     rules.peek(s.record[w], s.culture[w], float(s.n[NOW]), s.scratch[OUT:GIVEN])
@@ -110,7 +123,8 @@ def _give_parameters(a: Any, s: Any, w: int) -> None:
     """Parameters of the operation to the scratch place GIVEN."""
     worker = s.worker
     step = worker[w, STEP]
-    s.scratch[GIVEN:HAZARD] = 0.0
+    for k in range(GIVEN, HAZARD):
+        s.scratch[k] = 0.0
     for k in range(a.steps[step, PARAMETERS], a.steps[step, PARAMETERS_END]):
         assay, key = a.parameters[k, PARAMETER_READING], a.parameters[k, PARAMETER_KEY]
         if assay >= 0:
@@ -127,24 +141,24 @@ def _give_parameters(a: Any, s: Any, w: int) -> None:
 def sample_cells(a: Any, s: Any, w: int, row: int, side: int) -> None:
     """A copy for a side token; the sampled cells leave the parent (K2). Samples for an assay are fixed as drawn."""
     now = float(s.n[NOW])
-    s.culture[side, :] = 0.0
+    _clear_culture(s, side)
     s.culture[side, EXPOSED_S] = now
     if a.numbers[BIOLOGY] == 0:
         return
     look(s, w)
-    out = s.scratch[OUT:GIVEN]
-    s.record[side, :] = out
+    _copy(s.scratch, s.record[side], FIELD_COUNT)
     taken = a.floats[a.branches[row, BRANCH_FLOATS] + SAMPLE_CELLS]
     if taken > 0:
         _keep(s, w)
         rules.take(s.record[w], taken)
     if a.branches[row, BRANCH_ASSAY] < 0:
-        s.record[side, :] = s.record[w]
-    s.culture[side, 0:CULTURE] = s.culture[w, 0:CULTURE]
+        _copy(s.record[w], s.record[side], FIELD_COUNT)
+    _copy(s.culture[w], s.culture[side], CULTURE)
     if a.branches[row, BRANCH_ASSAY] >= 0:
-        out[:] = s.record[side]
-        rules.keep(s.record[side], out, now)
-        s.scratch[GIVEN:HAZARD] = 0.0
+        _copy(s.record[side], s.scratch, FIELD_COUNT)
+        rules.keep(s.record[side], s.scratch[OUT:GIVEN], now)
+        for k in range(GIVEN, HAZARD):
+            s.scratch[k] = 0.0
         rules.begin(s.record[side], s.culture[side], FROZEN, s.scratch[GIVEN:HAZARD], now)
 
 

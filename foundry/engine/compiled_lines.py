@@ -17,7 +17,7 @@ def poke(s: Any) -> None:
     s.n[POKED] = 1
 
 
-@kernel
+@hot
 def enter(s: Any, w: int, line: int) -> None:
     """Join a line, by rank from behind."""
     worker = s.worker
@@ -51,7 +51,7 @@ def _open_line(s: Any, line: int) -> None:
     s.n[ACTIVE] = place + 1
 
 
-@kernel
+@hot
 def step_out(s: Any, w: int) -> None:
     """Take a worker out of its line."""
     worker = s.worker
@@ -150,7 +150,7 @@ def link(s: Any, w: int, kind: int) -> None:
     _link(s, w, np.int64(kind))
 
 
-@kernel
+@hot
 def _link(s: Any, w: int, kind: int) -> None:
     worker, n = s.worker, s.n
     if worker[w, LINKED] != 0:
@@ -172,7 +172,7 @@ def _link(s: Any, w: int, kind: int) -> None:
         worker[after, LINK_BEFORE] = w
 
 
-@kernel
+@hot
 def unlink(s: Any, w: int) -> None:
     """Take a worker out of the list it is in, if any."""
     worker, n = s.worker, s.n

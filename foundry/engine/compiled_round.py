@@ -15,14 +15,15 @@ from foundry.engine.lines import ROUNDS as MOST_ROUNDS
 from foundry.tables import RESERVE_ALL
 
 
-@kernel
+@hot
 def hand_out(a: Any, s: Any) -> None:
     """Start, again and again, the highest-ranked work that can start."""
     n = s.n
     n[POKED] = 0
     _count_round(s)
     if n[RESERVING] == 1:
-        s.pool[:, KEPT_BACK] = 0
+        for p in range(a.numbers[POOLS]):
+            s.pool[p, KEPT_BACK] = 0
         n[RESERVING] = 0
     count = _candidates(a, s)
     while count > 0:

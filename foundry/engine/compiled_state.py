@@ -57,7 +57,7 @@ GOING, DONE, CRAMPED, STUCK, SPENT, EMPTY = range(6)
 
 (LIFE, STAMP, WHERE, BATCH, NUMBER, RANK, ORDER, SHIFT_NOW, LINE, LINE_NEXT, LINE_BEFORE, TAKEN, HELD, STAGE, STAGES_END, WORKED_S, BEGAN_S,
  SECONDS, READY, LINKED, LINK_NEXT, LINK_BEFORE, JOB, JOB_COUNT, OF_BATCH, BRANCH, PATH, CAME_S, SINCE_S, STATE, STEP, ATTEMPT, VISIT, LATEST,
- BEFORE_S, CANCELLED, RETESTED, SIDE_NEXT, SIDE_BEFORE, FORKED_AT, TOLD, STOPPED_BEFORE, PAST) = range(43)
+ BEFORE_S, CANCELLED, RETESTED, SIDE_NEXT, SIDE_BEFORE, FORKED_AT, TOLD, STOPPED_BEFORE, STUCK_NOW, PAST) = range(44)
 """Columns of ``worker``. RANK: priority and time queued, ORDER: batch and number, together the rank in a line (N2); TAKEN and HELD: first
 unit of a list; FORKED_AT: step of its fork while its batch waits for it, else -1; PAST: four columns for each step."""
 VISITS, MISSES, BEGUN, OVER = range(4)          # number of visits, bands that did not go on, last start and last end (-1: none)
@@ -69,12 +69,14 @@ IN_START, IN_JOIN, IN_CULTURE, IN_LINE, IN_ASIDE, AT_WORK, IN_STOP, IN_RESUME = 
 CULTURE_STATE, JOINING, WAITING, ASIDE, WORKING_STATE, STOPPED_STATE = range(6)
 
 (POOL, UNIT_NUMBER, HOLDER, UNIT_JOB, BUSY, DOWN, DIRTY, FAILS_LATE, RUNS, PLANS_DUE, FAILURES, CLOCK, TO_FAILURE, SHOWN_S, UNIT_NEXT, USE,
- FRESH, SHOWN, WANTED) = (*range(18), 22)
+ FRESH, KEEPERS, SHOWN, WANTED) = (*range(19), 23)
 """Columns of ``unit``. USE: need or hold it was taken for; FRESH: a hold taken with this visit; SHOWN, WANTED: kind, batch, token, step and
 attempt of a state, kind -1 for none. Behind them the number of jobs of each kind."""
-JOBS_DONE = 27
+JOBS_DONE = 28
 
-POOL_OPEN, CLOSING, FREE, FIRST_FREE, KEPT_BACK, WANTED_NOW = range(6)     # FIRST_FREE: no unit is free in words before; KEPT_BACK: reserved
+POOL_OPEN, CLOSING, FREE, FIRST_FREE, KEPT_BACK, WANTED_NOW, LEFT_OVER, ASKED = range(8)
+"""Columns of ``pool``. FIRST_FREE: no unit is free in words before; KEPT_BACK: reserved; the last three are scratch."""
+POOL_COLUMNS = 8
 HEAD, TAIL, PLACE, ACTIVE_LINE, CANDIDATE = range(5)            # of ``line``; the last two are lists of lines
 CALENDAR_OPEN, OPENING = range(2)
 (BATCH_NUMBER, MAIN, TOKENS_MADE, FIRST_SIDE, LAST_SIDE, MINOR, MAJOR, BATCH_ENDED, BATCH_IN_CAP, ALIVE, DECIDED, FIRST_REASON,
@@ -91,9 +93,14 @@ _POSITIONS = np.zeros(37, dtype=np.int64)
 _POSITIONS[[(1 << bit) % 37 for bit in range(UNITS_A_WORD)]] = range(UNITS_A_WORD)
 
 
-kernel = njit(cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+kernel = njit(cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False)
 """Compiled once, to be called by compiled functions alone: without a way in from Python it compiles in a fifth of the time. It is called with
-plain integers: a literal argument would make a copy of it."""
+plain integers: a literal argument would make a copy of it. Nothing is allocated, so arrays are not counted: to count forty of them at
+each call would cost more than all the rest."""
+hot = njit(cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False, forceinline=True)
+"""A kernel called so often that to hand it forty arrays would take longer than its work: LLVM puts it where it is called."""
+entry = njit(cache=True, nogil=True, _nrt=False)
+"""The way in from Python."""
 inlined = njit(inline="always")
 """For what is small or has one caller, or gives a kernel the plain integers it wants."""
 
@@ -139,7 +146,7 @@ def new_state(a: Arrays, seed: int, replication: int) -> State:
         np.zeros((16, count[BRANCHES] + count[ASSAYS])), np.zeros((4 * units + 256, 4), np.int64),
         np.zeros((4 * workers, 5), np.int64), np.zeros((4 * workers, 2), np.int64), np.zeros((16, 2), np.int64),
         np.zeros((16, 2), np.int64), np.zeros((1024, 4), np.int64), np.zeros((1024, len(FIELDS))), np.empty(16384, EVENTS),
-        np.zeros((pools, 6), np.int64), np.zeros(a.pools[-1, FREE_WORDS_END] if pools else 0, np.int64), line,
+        np.zeros((pools, POOL_COLUMNS), np.int64), np.zeros(a.pools[-1, FREE_WORDS_END] if pools else 0, np.int64), line,
         np.zeros((len(a.calendars), 2), np.int64), np.zeros(HAZARD + 5))
     state.calendar[:, OPENING] = a.calendars[:, CALENDAR_OPENINGS]
     state.worker[:units, [TAKEN, HELD, LINE]] = -1
@@ -153,7 +160,7 @@ def _new_pools(a: Arrays, s: State) -> None:
         row = a.pools[p]
         count, first, word = int(row[POOL_COUNT]), int(row[POOL_UNITS]), int(row[FREE_WORDS])
         is_open = row[POOL_CALENDAR] < 0
-        s.pool[p] = is_open, NEVER, count, word, 0, 0
+        s.pool[p, [POOL_OPEN, CLOSING, FREE, FIRST_FREE]] = is_open, NEVER, count, word
         if is_open and count:
             s.n[AVAILABLE + p // WORD] |= 1 << p % WORD
         for k in range(count):
@@ -205,7 +212,7 @@ def due(a: Any, s: Any, delay: int, kind: int, first: int, second: int, who: int
     _schedule(a, s, s.n[NOW] + delay, (kind << 59) + (first << 28) + second, np.int64(who), np.int64(stamped))
 
 
-@kernel
+@hot
 def _schedule(a: Any, s: Any, time: int, key: int, who: int, stamped: int) -> None:
     n = s.n
     n[HAPPENED] += 1
@@ -269,7 +276,7 @@ def note(s: Any, w: int, kind: int, since: int, value: float, reason: int, resou
     _note(s, w, np.int64(kind), since, np.float64(value), np.int64(reason), np.int64(resource))
 
 
-@kernel
+@hot
 def _note(s: Any, w: int, kind: int, since: int, value: float, reason: int, resource: int) -> None:
     put(s, s.n[NOW], since, kind, s.worker[w, BATCH], 0, s.worker[w, NUMBER], s.worker[w, STEP], s.worker[w, ATTEMPT], resource, -1, value,
         reason, 0)

@@ -68,8 +68,8 @@ class Floor(Lines):
         now = self.env.now
         if shown is not None and now > unit.since:
             kind, batch, token, step, attempt = shown
-            self.rows.append((now, unit.since, kind, batch, -1 if batch < 0 else 0, token, step, attempt, unit.pool.index, unit.number,
-                              -1.0, 0, 0))
+            self.rows += (now, unit.since, kind, batch, -1 if batch < 0 else 0, token, step, attempt, unit.pool.index, unit.number, 0, 0)
+            self.values.append(-1.0)
         if unit.runs:
             self._working_clock(unit, shown, state)
         unit.shown = state
@@ -94,8 +94,8 @@ class Floor(Lines):
 
     def _next_failure(self, unit: Unit) -> None:
         pool = unit.pool
-        u = self.uniform(pool.ttf_key, unit.number, 0, unit.failures + 1)
-        unit.to_failure = max(1, math.floor(self.sample(pool.ttf_law, u) + 0.5))
+        drawn = self.drawn(pool.ttf_law, pool.ttf_key, unit.number, 0, unit.failures + 1)
+        unit.to_failure = max(1, math.floor(drawn + 0.5))
         if not pool.working_clock:
             self._set_failure(unit)
 
@@ -204,7 +204,7 @@ class Floor(Lines):
         assert isinstance(worker, Job)
         unit, row = worker.unit, worker.row
         unit.busy = True
-        drawn = self.sample(row.law, self.uniform(row.key, unit.number, 0, worker.count))
+        drawn = self.drawn(row.law, row.key, unit.number, 0, worker.count)
         self._people_at_work(worker)
         worker.plan(max(1 if row.kind == Kind.DOWN else 0, math.floor(drawn + 0.5)))
         self.stage(worker)

@@ -68,8 +68,9 @@ class Journeys(Floor):
     def note(self, token: Token, kind: int, since: int, value: float = -1.0, reason: int = 0, *, resource: int = -1,
              time_s: int = -1, still_open: int = 0) -> None:
         step = token.step
-        self.rows.append((self.env.now if time_s < 0 else time_s, since, kind, token.batch, 0, token.number,
-                          -1 if step is None else step.index, token.attempt, resource, -1, value, reason, still_open))
+        self.rows += (self.env.now if time_s < 0 else time_s, since, kind, token.batch, 0, token.number,
+                      -1 if step is None else step.index, token.attempt, resource, -1, reason, still_open)
+        self.values.append(value)
 
     def journey(self, token: Token, step: int) -> Happening:
         """Step after step, until the token leaves."""
@@ -270,8 +271,7 @@ class Journeys(Floor):
     def _duration(self, token: Token) -> int:
         step = token.step
         assert step is not None
-        u = self.uniform(step.duration_key, *token.visit())
-        drawn = self.sample(step.duration_law, u)
+        drawn = self.drawn(step.duration_law, step.duration_key, token.batch, token.path, token.attempt)
         if step.per >= 0:
             drawn *= step.base_s + step.per_s * token.driver
         return max(0, math.floor(drawn + 0.5))
@@ -284,10 +284,12 @@ class Journeys(Floor):
         return 0.0 if token.latent is None else token.latent.driver(step.driver, self.env.now)
 
     def _show_work(self, token: Token) -> None:
-        label = token.label()
+        step = token.step
+        assert step is not None
+        state = (Kind.WORKING, token.batch, token.number, step.index, token.attempt)
         for _, units in token.taken:
             for unit in units:
-                self.mark(unit, Kind.WORKING, label)
+                self._show(unit, state)
         if token.held:
             self._holds_show(token, Kind.WORKING)
         if token.shift == PAUSE:

@@ -38,7 +38,7 @@ class Latent:
         tables = floor.tables
         record = new_record(float(floor.env.now))
         for effect in tables.effects:
-            record[effect.field] = floor.sample(effect.law, floor.uniform(effect.key, batch, 0, 1))
+            record[effect.field] = floor.drawn(effect.law, effect.key, batch, 0, 1)
         if tables.hazards_on:
             for cause in range(len(CAUSES)):
                 record[THRESHOLD_CONTAMINATION + 3 * cause] = -math.log(floor.uniform(tables.threshold_keys[cause], batch, 0, 1))
@@ -88,8 +88,7 @@ class Latent:
             if reading >= 0:
                 values[k] = readings[reading]
             else:
-                u = floor.uniform(key, *visit) if key else 0.5
-                values[k] = floor.sample(law, u)
+                values[k] = floor.drawn(law, key, *visit)
         return values
 
     def sample(self, row: BranchRow, now: int) -> Latent:

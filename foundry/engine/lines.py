@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import simpy
 
-from foundry.streams import draw, u01
+from foundry.streams import drawn, u01
 from foundry.tables import FIT, NEVER, RESERVE_ALL, HoldRow, NeedRow, PoolRow, StepRow, Tables
 
 # What may be due in an instant, in this order (T3).
@@ -76,13 +76,14 @@ class Unit:
 class Line:
     """Work that waits for the same things: tokens at one step, stopped tokens of one step, jobs of one pool."""
 
-    __slots__ = ("entries", "holds", "mask", "needs", "plain", "planned_s", "reserve", "resumes", "start_on")
+    __slots__ = ("entries", "free", "holds", "mask", "needs", "plain", "planned_s", "reserve", "resumes", "start_on")
 
     def __init__(self, needs: tuple[NeedRow, ...], holds: tuple[HoldRow, ...], step: StepRow | None, planned_s: int, *,
                  resumes: bool = False) -> None:
         self.needs, self.holds, self.planned_s = needs, holds, planned_s       # planned_s -1: no fit test
         self.resumes = resumes          # stopped work goes on, where another line begins it
         self.start_on = -1 if step is None else step.start_on
+        self.free = not needs and not holds and not resumes and self.start_on < 0 and (step is None or not step.cancels)
         self.reserve = 0 if step is None else step.reserve
         self.entries: list[tuple[int, int, int, int, Worker]] = []
         self.mask = 0                   # pools without which nothing here can start
@@ -167,8 +168,10 @@ class Lines:
 
     def __init__(self, tables: Tables, seed: int, replication: int) -> None:
         self.tables, self.seed, self.replication = tables, seed, replication
+        self.laws, self.grid = tables.laws, tables.grid
         self.env: Any = Clock()             # its clock is typed int | float; ours is whole seconds
-        self.rows: list[tuple[int, int, int, int, int, int, int, int, int, int, float, int, int]] = []
+        self.rows: list[int] = []           # the log: integer columns of ``events.ORDER``, row after row
+        self.values: list[float] = []       # and the value of each row
         self.units = [[Unit(pool, n) for n in range(pool.count)] for pool in tables.pools]
         self.free = [(1 << pool.count) - 1 for pool in tables.pools]
         self.is_open = [pool.calendar < 0 for pool in tables.pools]
@@ -176,6 +179,7 @@ class Lines:
         self.calendar_open = [False for _ in tables.calendars]
         self.available = sum(1 << pool.index for pool in tables.pools if pool.calendar < 0)
         self.waiting: dict[Line, None] = {}
+        self.unhindered: list[Worker] = []  # they wait for nothing but the end of what is due
         self.poked = False
         self.instant, self.rounds, self.happened = -1, 0, 0
         self.spinning: set[int] = set()     # steps started in the last rounds allowed in an instant
@@ -191,10 +195,10 @@ class Lines:
             raise Overrun(f"more than {self.tables.max_events:,} events: raise max_events, or look for a step of no duration that repeats")
 
     def uniform(self, key: int, who: int, path: int, visit: int) -> float:
-        return float(u01(self.seed, key, self.replication, who, path, visit))
+        return u01(self.seed, key, self.replication, who, path, visit)
 
-    def sample(self, law: int, u: float) -> float:
-        return float(draw(self.tables.laws, self.tables.grid, law, u))
+    def drawn(self, law: int, key: int, who: int, path: int, visit: int) -> float:
+        return drawn(self.laws, self.grid, law, self.seed, key, self.replication, who, path, visit)
 
     def poke(self) -> None:
         if not self.poked:
@@ -206,8 +210,12 @@ class Lines:
 
     def enter(self, worker: Worker, line: Line) -> simpy.Event:
         """Join a line; the event returned succeeds when the floor starts the work."""
-        worker.go = self.env.event()
+        worker.go = simpy.Event(self.env)
         worker.line = line
+        if line.free:
+            self.unhindered.append(worker)
+            self.poke()
+            return worker.go
         worker.entry = (worker.priority, worker.queued_s, worker.batch, worker.number, worker)
         insort(line.entries, worker.entry)
         self.waiting[line] = None
@@ -232,7 +240,10 @@ class Lines:
     def withdraw(self, worker: Worker) -> None:
         """Leave the line without a start."""
         line = worker.line
-        if line is not None and worker.entry is not None and worker.entry in line.entries:
+        if line is not None and line.free:
+            if worker in self.unhindered:
+                self.unhindered.remove(worker)
+        elif line is not None and worker.entry is not None and worker.entry in line.entries:
             line.entries.remove(worker.entry)
             if not line.entries:
                 del self.waiting[line]
@@ -243,6 +254,10 @@ class Lines:
         """Start, again and again, the highest-ranked work that can start (N2)."""
         self.poked = False
         self._count_round()
+        if self.unhindered:
+            self._let_go()
+        if not self.waiting:
+            return
         out_of = ~self.available
         heads = [(line.entries[0][:4], n, line) for n, line in enumerate(self.waiting)
                  if (not line.mask & out_of or line.reserve) and (line.start_on < 0 or self.calendar_open[line.start_on])]
@@ -273,6 +288,15 @@ class Lines:
                 heapq.heappush(heads, (line.entries[0][:4], n, line))
             else:
                 del self.waiting[line]
+
+    def _let_go(self) -> None:
+        """Start what needs nothing: it takes nothing from anybody, so its rank is of no consequence."""
+        workers, self.unhindered = self.unhindered, []
+        for worker in workers:
+            worker.line = None
+            if self.rounds > ROUNDS - 100:
+                self.spinning.add(worker.label()[2])
+            self.begin(worker)
 
     def _count_round(self) -> None:
         now = self.env.now

@@ -21,7 +21,7 @@ from foundry.engine.journeys import Journeys
 from foundry.engine.latent import Latent, read
 from foundry.engine.lines import ABORT_CALL, ARRIVAL, LEAVE_CALL, Call, Happening, Overrun
 from foundry.engine.tokens import ASIDE, GONE, JOINING, STOPPED, WAITING, WORKING, Batch, Leaves, Token, Turned
-from foundry.events import Kind, as_events, records_dtype
+from foundry.events import Kind, from_flat, records_dtype
 from foundry.streams import fold
 from foundry.tables import END, GIVE_UP, STOP, BandRow, BranchRow, PanelRow, Tables
 from processes.cells import FIELDS
@@ -91,7 +91,7 @@ class Engine(Journeys):
             self.deadlock = find_deadlock(self, self.tokens)
         self._close_rows(env.now)
         h_s = t.h_s if t.h_s >= 0 else env.now
-        return Run(as_events(self.rows), self._truth(), t.w_s, h_s, self.happened, self.warnings, self.deadlock)
+        return Run(from_flat(self.rows, self.values), self._truth(), t.w_s, h_s, self.happened, self.warnings, self.deadlock)
 
     def _at(self, delay: int, action: Callable[[], None]) -> None:
         """Act before anything that is due in that second."""
@@ -143,8 +143,9 @@ class Engine(Journeys):
             for unit in units:
                 if unit.shown is not None:
                     kind, batch, token, step, attempt = unit.shown
-                    self.rows.append((end, unit.since, kind, batch, -1 if batch < 0 else 0, token, step, attempt, unit.pool.index,
-                                      unit.number, -1.0, 0, 1))
+                    self.rows += (end, unit.since, kind, batch, -1 if batch < 0 else 0, token, step, attempt, unit.pool.index,
+                                  unit.number, 0, 1)
+                    self.values.append(-1.0)
         kinds = {JOINING: Kind.QUEUED, WAITING: Kind.QUEUED, ASIDE: Kind.QUEUED, WORKING: Kind.WORKED, STOPPED: Kind.STOPPED}
         for waiting in self.tokens.values():
             if waiting.state in kinds:
@@ -152,7 +153,11 @@ class Engine(Journeys):
                 self.note(waiting, kinds[waiting.state], waiting.since_s, waiting.driver if waiting.state == WORKING and not waiting.stopped
                           else -1.0, self.reason[reason], time_s=end, still_open=1)
         for since, number in self.cap_queue:
-            self.rows.append((end, since, Kind.QUEUED, number, 0, 0, -1, -1, -1, -1, -1.0, self.reason["cap"], 1))
+            self._waited_for_cap(end, since, number, 1)
+
+    def _waited_for_cap(self, time_s: int, since: int, number: int, still_open: int) -> None:
+        self.rows += (time_s, since, Kind.QUEUED, number, 0, 0, -1, -1, -1, -1, self.reason["cap"], still_open)
+        self.values.append(-1.0)
 
     def _plan_starts(self) -> None:
         t = self.tables
@@ -167,7 +172,7 @@ class Engine(Journeys):
         if number >= t.at_most:
             return
         if t.gap_law >= 0:
-            gap = math.floor(self.sample(t.gap_law, self.uniform(t.gap_key, number, 0, 1)) + 0.5)
+            gap = math.floor(self.drawn(t.gap_law, t.gap_key, number, 0, 1) + 0.5)
         else:
             gap = 0 if number == 0 else math.floor(t.every_s + 0.5)
         event = self.due(gap, ARRIVAL, 0, number)
@@ -213,7 +218,7 @@ class Engine(Journeys):
             return
         if self.cap_queue:
             since, number = self.cap_queue.pop(0)
-            self.rows.append((self.env.now, since, Kind.QUEUED, number, 0, 0, -1, -1, -1, -1, -1.0, self.reason["cap"], 0))
+            self._waited_for_cap(self.env.now, since, number, 0)
             self.in_cap += 1
             event = self.due(0, ARRIVAL, 0, number)
             event.callbacks.append(lambda _: self._begin(number, counted=True))

@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 
 from foundry.report.chart import Chart, Table, View, blank, legend_name, safe, sentence
 from foundry.report.tokens import LIGHT, is_number, number, percent, style
-from foundry.report.words import capital, join, line, measure, short_names
+from foundry.report.words import join, line, measure, short_names
 
 COST, DOSES, LOST, DEMAND = "cost_per_released_dose", "doses_released_per_year", "batch_failure_rate", "probability_demand_met"
 SHOWN: Final = (COST, DOSES, LOST, DEMAND)
@@ -95,13 +95,15 @@ def sweep_points(summary: Mapping[str, Any], currency: str) -> Chart:
         names = dict(zip(scenarios, short_names(scenarios), strict=True))
         views = [_heat_view(_best_of(found, wide[:2], scenario), wide, kpi, number_of_best, currency, over,
                             names[scenario] if len(scenarios) > 1 else "") for scenario in scenarios for kpi in kpis]
-        note = "The stronger the colour, the better; grey points do not meet the demand with 90 % probability. "
-        note += "The thick frame is the cheapest point that does; the line parts the two. " if number_of_best is not None else ""
+        note = "The stronger the colour, the better. "
+        note += "Grey points do not meet the demand with 90 % probability. " if any(cell.meets is False for cell in found) else ""
+        note += "The thick frame is the cheapest point that meets it. " if number_of_best is not None else ""
         if len(wide) > 2:
             note += f"Each cell is the best choice of {join([axis.label for axis in wide[2:]])}. "
     else:
         views = [_curve_view(found, wide[0], kpi, number_of_best, scenarios, currency, over) for kpi in kpis]
-        note = "Bands: 95 % intervals. Open markers do not meet the demand with 90 % probability. "
+        note = "Bands: 95 % intervals. "
+        note += "Open markers do not meet the demand with 90 % probability. " if any(cell.meets is False for cell in found) else ""
     return Chart("points", TITLE, views[0].takeaway, tuple(views), f"{note}All points met the same luck.", points_table(summary, currency))
 
 
@@ -122,30 +124,37 @@ def _best_of(found: Sequence[Cell], grid: Sequence[Axis], scenario: str) -> list
     for cell in found:
         if cell.scenario == scenario:
             groups.setdefault(tuple(cell.settings[axis.path] for axis in grid), []).append(cell)
-    return [min(group, key=lambda c: (c.meets is False, c.mean(COST) if is_number(c.mean(COST)) else math.inf)) for group in groups.values()]
+    return [min(group, key=lambda c: (c.meets is False, c.mean(COST) if is_number(c.mean(COST)) else math.inf))
+            for group in groups.values()]
 
 
-def view_sentence(found: Sequence[Cell], kpi: str, best: int | None, currency: str, over: Sequence[Axis], scenario: str = "") -> str:
-    """Of the cost: the cheapest point that meets the demand, or that none does. Of another figure: from where to where it runs."""
+def view_sentence(found: Sequence[Cell], kpi: str, currency: str, over: Sequence[Axis], scenario: str = "",
+                  names: Mapping[str, str] | None = None) -> str:
+    """Of the cost: the cheapest point that meets the demand, or that none does. Of another figure: from where to where it runs.
+
+    ``scenario`` is the short name of the only one in ``found``; ``names`` are those of several.
+    """
+    def place(cell: Cell) -> str:
+        return where(cell, over, (names or {}).get(cell.scenario, ""))
+
     chosen = [cell for cell in found if is_number(cell.mean(kpi))]
     of = f" of {line(scenario)}" if scenario else ""
     if not chosen:
         return f"{measure(kpi).label}: not defined at any point{of}."
     low, high = min(chosen, key=lambda c: c.mean(kpi)), max(chosen, key=lambda c: c.mean(kpi))
     met = [cell for cell in chosen if cell.meets]
+    unit = f" {currency}" if kpi == COST else ""
     if kpi == COST and met:
         mine = min(met, key=lambda c: c.mean(kpi))
-        words = "The cheapest point" if best == mine.number or not scenario else "Its cheapest point"
-        return (f"{words}{of} that meets {number(mine.demand)} doses a year: {where(mine, over)}, with {mine.text(COST)} {currency} per dose.")
+        return f"The cheapest point{of} that meets {number(mine.demand)} doses a year: {place(mine)}, with {mine.text(COST)}{unit} per dose."
     if kpi == COST and any(cell.meets is False for cell in chosen):
         nearest = max(chosen, key=lambda c: (c.mean(DEMAND), c.mean(DOSES)))
-        return (f"No point{of} meets the demand with 90 % probability; the nearest, {where(nearest, over)}, reaches "
-                f"{percent(nearest.mean(DEMAND), 0)} %.")
-    unit = f" {currency}" if kpi == COST else ""
-    if measure(kpi).text(low.mean(kpi)) == measure(kpi).text(high.mean(kpi)):
-        return f"{measure(kpi).label}{of}: {measure(kpi).text(low.mean(kpi))}{unit} at all points."
-    return (f"{measure(kpi).label}{of} runs from {measure(kpi).text(low.mean(kpi))}{unit} ({where(low, over)}) to "
-            f"{measure(kpi).text(high.mean(kpi))}{unit} ({where(high, over)}).")
+        chance = percent(nearest.mean(DEMAND), 0)
+        return f"No point{of} meets the demand with 90 % probability; the nearest, {place(nearest)}, reaches {chance} %."
+    least, most = (measure(kpi).text(cell.mean(kpi)) for cell in (low, high))
+    if least == most:
+        return f"{measure(kpi).label}{of}: {least}{unit} at all points."
+    return f"{measure(kpi).label}{of} runs from {least}{unit} ({place(low)}) to {most}{unit} ({place(high)})."
 
 
 # ---- two paths
@@ -167,39 +176,52 @@ def _heat_view(found: Sequence[Cell], wide: Sequence[Axis], kpi: str, best: int 
         if numbered:
             trace_number = len(figure.data) - 1
             figure.data[trace_number].texttemplate = "%{text}"
-            small |= {f"data.{trace_number}.texttemplate": "%{customdata}" if phone else "", f"data.{trace_number}.textfont.size": 10.5}
+            brief = [[_brief(value, kpi) for value in row] for row in _laid(chosen, places, (len(across.values), len(up.values)), kpi)]
+            small |= {f"data.{trace_number}.text": brief, f"data.{trace_number}.textfont.size": 10.5}
+            small |= {} if phone else {f"data.{trace_number}.texttemplate": ""}
     figure.update_layout(shapes=_frontier(found, places) + _frame(found, places, best))
     for name, axis in (("xaxis", across), ("yaxis", up)):
-        ticks = {"tickvals": list(range(len(axis.values))), "ticktext": [safe(shown(v), 14) for v in axis.values]}
-        if len(axis.values) > 2 * MOST_NUMBERED:
-            ticks = {key: items[:: math.ceil(len(axis.values) / MOST_NUMBERED)] for key, items in ticks.items()}
-        figure.update_layout({name: {"title": {"text": safe(axis.label, 40)}, "showgrid": False, "range": [-0.5, len(axis.values) - 0.5], **ticks}})
+        every = math.ceil(len(axis.values) / MOST_NUMBERED)
+        ticks = {"tickvals": list(range(len(axis.values)))[::every], "ticktext": [safe(shown(v), 14) for v in axis.values][::every]}
+        size = {"showgrid": False, "range": [-0.5, len(axis.values) - 0.5]}
+        figure.update_layout({name: {"title": {"text": safe(axis.label, 40)}, **size, **ticks}})
     label = f"{scenario}: {VIEWS[kpi]}" if scenario else VIEWS[kpi]
-    return View(figure, label, small, takeaway=view_sentence(found, kpi, best, currency, over, scenario))
+    return View(figure, label, small, takeaway=view_sentence(found, kpi, currency, over, scenario))
 
 
 def _heat(chosen: Sequence[Cell], places: Mapping[int, tuple[int, int]], size: tuple[int, int], kpi: str, over: Sequence[Axis],
           scale: Any) -> go.Heatmap:
     """One trace: coloured over the range of its own cells, or one grey."""
     blanks: list[list[Any]] = [[None] * size[0] for _ in range(size[1])]
-    z, text, brief, hover = ([list(row) for row in blanks] for _ in range(4))
+    z = [list(row) for row in blanks]
+    text, hover = ([[""] * size[0] for _ in range(size[1])] for _ in range(2))
     for cell in chosen:
         x, y = places[cell.number]
         z[y][x] = cell.mean(kpi) if scale is not None else 0.0
         text[y][x] = measure(kpi).text(cell.mean(kpi)) if is_number(cell.mean(kpi)) else "–"
-        brief[y][x] = _brief(cell.mean(kpi), kpi)
         more = "" if cell.meets is not False else "<br>does not meet the demand"
         hover[y][x] = f"{safe(where(cell, over), 90)}<br>{VIEWS[kpi]}: {cell.text(kpi)}{more}"
     values = [value for row in z for value in row if value is not None]
     low, high = min(values), max(values)
     colours = scale if scale is not None else [[0, LIGHT["off"]], [1, LIGHT["off"]]]
-    return go.Heatmap(z=z, text=text, customdata=brief, hovertext=hover, hoverinfo="text", hoverongaps=False, showscale=False, xgap=1, ygap=1,
-                      colorscale=colours, zmin=low - (1 if low == high else 0), zmax=high + (1 if low == high else 0),
-                      textfont={"color": LIGHT["ink"], "size": 12})
+    apart = 1.0 if low == high else 0.0
+    return go.Heatmap(z=z, text=text, hovertext=hover, hoverinfo="text", hoverongaps=False, showscale=False, xgap=1,
+                      ygap=1, colorscale=colours, zmin=low - apart, zmax=high + apart, textfont={"color": LIGHT["ink"], "size": 12})
 
 
-def _brief(value: float, kpi: str) -> str:
+def _laid(chosen: Sequence[Cell], places: Mapping[int, tuple[int, int]], size: tuple[int, int], kpi: str) -> list[list[float | None]]:
+    """Values of the cells as rows of the picture, None where there is no cell."""
+    rows: list[list[float | None]] = [[None] * size[0] for _ in range(size[1])]
+    for cell in chosen:
+        x, y = places[cell.number]
+        rows[y][x] = cell.mean(kpi)
+    return rows
+
+
+def _brief(value: float | None, kpi: str) -> str:
     """A number for a cell on a phone: thousands as k."""
+    if value is None:
+        return ""
     if not is_number(value):
         return "–"
     if kpi in (LOST, DEMAND):
@@ -243,7 +265,7 @@ def _curve_view(found: Sequence[Cell], axis: Axis, kpi: str, best: int | None, s
         mine = [cell for cell in found if cell.scenario == scenario and is_number(cell.mean(kpi))]
         mine.sort(key=lambda cell: axis.values.index(cell.settings[axis.path]) if not numeric else cell.settings[axis.path])
         x = [cell.settings[axis.path] if numeric else axis.values.index(cell.settings[axis.path]) for cell in mine]
-        _add_curve(figure, x, mine, kpi, scale, place, short, over)
+        add_curve(figure, x, mine, kpi, scale, place, short, over)
     if kpi == DOSES and len({cell.demand for cell in found}) == 1 and is_number(found[0].demand):
         ends = [min(axis.values), max(axis.values)] if numeric else [0, len(axis.values) - 1]
         figure.add_scatter(x=ends, y=[found[0].demand] * 2, mode="lines", name=f"demand {number(found[0].demand)}", hoverinfo="skip",
@@ -251,8 +273,9 @@ def _curve_view(found: Sequence[Cell], axis: Axis, kpi: str, best: int | None, s
     _ring(figure, [cell for cell in found if cell.number == best], axis, numeric, kpi, scale)
     figure.update_xaxes(title_text=safe(axis.label, 40), nticks=8, **_ticks(axis, numeric))
     unit = measure(kpi).unit_text(currency)
-    figure.update_yaxes(title_text=f"{VIEWS[kpi]} ({unit})", nticks=6, rangemode="tozero")
-    return View(figure, VIEWS[kpi], {"xaxis.nticks": 4}, takeaway=view_sentence(found, kpi, best, currency, over))
+    figure.update_yaxes(title_text=f"{VIEWS[kpi]} ({unit})", nticks=6, rangemode="tozero", tickformat=",")
+    names = dict(zip(scenarios, short_names(scenarios), strict=True)) if len(scenarios) > 1 else {}
+    return View(figure, VIEWS[kpi], {"xaxis.nticks": 4}, takeaway=view_sentence(found, kpi, currency, over, names=names))
 
 
 def _ticks(axis: Axis, numeric: bool) -> dict[str, Any]:
@@ -262,8 +285,9 @@ def _ticks(axis: Axis, numeric: bool) -> dict[str, Any]:
     return {"dtick": 1} if whole else {}
 
 
-def _add_curve(figure: go.Figure, x: Sequence[Any], mine: Sequence[Cell], kpi: str, scale: float, place: int, short: str,
-               over: Sequence[Axis]) -> None:
+def add_curve(figure: go.Figure, x: Sequence[Any], mine: Sequence[Cell], kpi: str, scale: float, place: int, short: str,
+              over: Sequence[Axis]) -> None:
+    """One scenario: a band of intervals, and a line whose markers are open where the demand is not met."""
     look = style(place)
     bounds = [(at, *cell.figures[kpi][1:]) for at, cell in zip(x, mine, strict=True) if is_number(cell.figures[kpi][1])]
     if len(bounds) > 1:
@@ -287,82 +311,7 @@ def _ring(figure: go.Figure, best: Sequence[Cell], axis: Axis, numeric: bool, kp
                                marker={"size": 19, "symbol": "circle-open", "color": LIGHT["ink"], "line": {"width": 2.5}})
 
 
-# ---- scale
-
-
-def cost_over_scale(summary: Mapping[str, Any], currency: str, year: str) -> Chart | None:
-    """Cost per dose over batches planned a year, a curve a scenario, with the crossing and its interval; None without such an axis."""
-    curves = summary["sweep"]["curves"]
-    if len(curves) < 2:
-        return None
-    title = "Cost per released dose over batches planned a year"
-    found = {cell.number: cell for cell in cells(summary)}
-    names = short_names([curve["scenario"] for curve in curves])
-    figure, rows, everything = blank(380), [], list[float]()
-    for place, (curve, short) in enumerate(zip(curves, names, strict=True)):
-        at = [(x, found[p]) for x, p in zip(curve["batches_per_year"], curve["points"], strict=True) if is_number(found[p].mean(COST))]
-        _add_curve(figure, [x for x, _ in at], [cell for _, cell in at], COST, 1.0, place, short, axes(summary))
-        rows += [(short, number(x), cell.text(COST), str(cell.number)) for x, cell in at]
-        everything += [bound for _, cell in at for bound in cell.figures[COST] if is_number(bound)]
-    if not rows:
-        return sentence("scale", title, "No curve: 0 doses were released at any scale.")
-    top = max(everything) * 1.05
-    crossings = summary["sweep"]["crossings"]
-    _mark_crossings(figure, crossings, top)
-    plans = [plan for plan in summary["sweep"]["plan_per_year"] if is_number(plan)]
-    if plans and len(set(plans)) == 1:
-        figure.add_scatter(x=plans[:1] * 2, y=[0, top], mode="lines", name=f"this plan: {number(plans[0])}", hoverinfo="skip",
-                           line={"color": LIGHT["ink"], "width": 1.5})
-    scales = sorted({x for curve in curves for x in curve["batches_per_year"]})
-    figure.update_xaxes(title_text="batches planned a year", type="log", **_log_ticks(scales, 0.08))
-    figure.update_yaxes(title_text=f"cost per released dose ({currency}{f' of {year}' if year else ''})", range=[0, top], tickformat=",.0f", nticks=6)
-    said = " ".join(scale_sentence(names[0], names[place], crossings[curves[place]["scenario"]], scales, plans)
-                    for place in range(1, len(curves)))
-    note = "Bands: 95 % intervals; the interval of the crossing is a bootstrap over replications. Straight lines between points."
-    table = Table(("scenario", "batches a year", f"cost per dose ({currency})", "point"), tuple(rows))
-    small = {f"xaxis.{key}": value for key, value in _log_ticks(scales, 0.24).items()}
-    return Chart("scale", title, said, (View(figure, small=small),), note, table)
-
-
-def _mark_crossings(figure: go.Figure, crossings: Mapping[str, Any], top: float) -> None:
-    for found in crossings.values():
-        if len(found["at"]) != 1:
-            continue
-        at, low, high = found["at"][0], found["low"], found["high"]
-        if is_number(low) and is_number(high):
-            figure.add_scatter(x=[low, high, high, low], y=[0, 0, top, top], mode="lines", fill="toself", fillcolor=LIGHT["rule"], opacity=0.6,
-                               line={"width": 0}, name="interval of the crossing", hoverinfo="skip")
-        figure.add_scatter(x=[at, at], y=[0, top], mode="lines", name=f"crossing: {number(at)}", hoverinfo="skip",
-                           line={"color": LIGHT["muted"], "dash": "dot", "width": 2})
-
-
-def _log_ticks(scales: Sequence[float], apart: float) -> dict[str, Any]:
-    """The scales as ticks, those closer than a share of the whole width left out."""
-    width = math.log(scales[-1] / scales[0]) or 1.0
-    kept: list[float] = []
-    for x in scales:
-        if not kept or math.log(x / kept[-1]) >= apart * width:
-            kept.append(x)
-    margin = 0.04 * width / math.log(10)
-    return {"tickvals": kept, "ticktext": [number(x) for x in kept],
-            "range": [math.log10(scales[0]) - margin, math.log10(scales[-1]) + margin]}
-
-
-def scale_sentence(base: str, other: str, found: Mapping[str, Any], scales: Sequence[float], plans: Sequence[float]) -> str:
-    """From how many batches a year which line pays, or that the curves do not cross, or how often they do."""
-    cheaper = {"a": line(base), "b": line(other)}.get(found["cheaper"], "")
-    span = f"between {number(scales[0])} and {number(scales[-1])} batches a year"
-    if not found["at"]:
-        return f"No crossing {span}{f': {cheaper} is cheaper throughout' if cheaper else ''}."
-    if len(found["at"]) > 1:
-        return f"The curves of {line(base)} and {line(other)} cross {len(found['at'])} times {span}: at {join([number(x) for x in found['at']])}."
-    ends = f" [{number(found['low'])}, {number(found['high'])}]" if is_number(found["low"]) else ""
-    plan = f"; this plan runs {number(plans[0])}" if plans and len(set(plans)) == 1 else ""
-    doubt = ""
-    if not ends:
-        once = found["once"]
-        doubt = ", without an interval: too few replications" if once is None else f", without an interval: {percent(once, 0)} % of resamples cross once"
-    return f"{capital(cheaper)} is cheaper per dose from {number(found['at'][0])}{ends} batches a year on{doubt}{plan}."
+# ---- the verdict
 
 
 def best_sentence(summary: Mapping[str, Any], currency: str) -> tuple[str, str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from foundry.report.chart import Chart
-from foundry.report.figures_sweep import axes, best_sentence, cost_over_scale, sweep_points
+from foundry.report.figures_scale import cost_over_scale
+from foundry.report.figures_sweep import axes, best_sentence, sweep_points
 from foundry.report.headline import Sentence
 from foundry.report.results import Results
 from foundry.report.tokens import number

@@ -124,11 +124,11 @@ def test_repair_1_8():
 
 # ---- breakdowns
 
-def line(clock: str, start: str) -> str:
+def line(clock: str, start: str, *, mtbf_h: float = 200.0, mttr_h: float = 8.0) -> str:
     return f"""
         start: {start}
         horizon_d: 1500
-        pools: {{robot: {{kind: equipment, count: 1, mtbf_h: 200, mttr_h: {{exponential: {{mean: 8}}}}, clock: {clock}}}}}
+        pools: {{robot: {{kind: equipment, count: 1, mtbf_h: {mtbf_h}, mttr_h: {{exponential: {{mean: {mttr_h}}}}}, clock: {clock}}}}}
         steps: [{{name: process, needs: {{robot: 1}}, duration_h: 5, shift: overtime, on_down: wait}}]
         """
 
@@ -152,10 +152,10 @@ def test_availability(clock: str):
     assert_agrees(replications(plant, 20, per_h), available / 5)
 
 
-@pytest.mark.parametrize(("clock", "down"), [("calendar", 8 / 208), ("working", 0.5 * 8 / 200)])
+@pytest.mark.parametrize(("clock", "down"), [("calendar", 0.8 / 20.8), ("working", 0.5 * 0.8 / 20)])
 def test_availability_of_a_station_that_works_half_the_time(clock: str, down: float):
     """With work for half the time the clocks differ: time since repair, or seconds worked (B4)."""
-    plant = line(clock, f"{{every_d: {10 / 24!r}}}").replace("1500", "9000")
+    plant = line(clock, f"{{every_d: {10 / 24!r}}}", mtbf_h=20.0, mttr_h=0.8)
 
     assert_agrees(replications(plant, 24, share_down), down)
 
