@@ -86,8 +86,8 @@ def test_init_writes_a_scenario_that_is_valid(tmp_path: Path) -> None:
 
 
 def test_sweep_ends_with_a_table_an_answer_and_a_report(tmp_path: Path) -> None:
-    answer = Answer("sweep", "hicm188_automated", "--vary", "plant.pools.operator.count=1:2", "--reps", "2", "--jobs", "1", "--demand", "50",
-                    "--set", "horizon_d=130", "--set", "warm_up_d=0")
+    answer = Answer("sweep", "hicm188_automated", "--vary", "plant.pools.operator.count=1:2", "--reps", "2", "--jobs", "1",
+                    "--demand", "50", "--set", "horizon_d=130", "--set", "warm_up_d=0")
     lines = answer.out.splitlines()
 
     assert (answer.code, answer.err) == (0, "")

@@ -23,7 +23,7 @@ CASES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("case", CASES)
-def test_nothing_overlaps_is_empty_or_scrolls_sideways(browser: Any, tmp_path: Path, case: str, width: int) -> None:  # noqa: F811
+def test_nothing_overlaps_is_empty_or_scrolls_sideways(browser: Any, tmp_path: Path, case: str, width: int) -> None:
     path = write_report(write(tmp_path / "out", **CASES[case]))
     visit = Visit(browser, path, width)
     for number in range(visit.page.evaluate("() => document.querySelectorAll('#points .views button').length") or 1):

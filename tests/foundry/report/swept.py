@@ -25,7 +25,7 @@ def answer(grid: Mapping[str, Sequence[Any]] = GRID, *, names: Sequence[str] = (
         sizes = [float(v) if isinstance(v, int | float) else 1.0 + len(v) for v in values]
         doses = released * 450.0 * min(sizes) * (1 - 0.1 * names.index(scenario))
         cost = (2e6 + 4e5 * sum(sizes)) / doses if doses else None
-        chance = None if demand is None else 1 / (1 + math.exp((demand - doses) / 150))
+        chance = None if demand is None else 0.5 + 0.5 * math.tanh((doses - demand) / 300)
         scenarios[f"{scenario}-{number}"] = {
             COST: _entry(cost, 0.05, intervals), DOSES: _entry(doses, 0.04, intervals), LOST: _entry(0.11, 0.2, intervals),
             **({} if chance is None else {DEMAND: _entry(round(chance, 2), 0.1, intervals)})}

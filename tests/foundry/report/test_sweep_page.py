@@ -52,7 +52,7 @@ def test_no_point_meets_the_demand() -> None:
     assert chart.takeaway.startswith("No point meets the demand with 90 % probability; the nearest, ")
     assert best_sentence(summary, "USD")[0] == "No plant in this sweep meets the demand with 90 % probability"
     assert len(chart.views[0].figure.data) == 1
-    assert not [shape for shape in chart.views[0].figure.layout.shapes]
+    assert chart.views[0].figure.layout.shapes == ()
 
 
 def test_three_paths_show_the_best_choice_of_the_third() -> None:
@@ -76,7 +76,7 @@ def test_the_crossing_is_said_with_its_interval() -> None:
 
 @pytest.mark.parametrize("options", [
     {}, {"demand": None}, {"released": False}, {"intervals": False}, {"grid": {"recipe.steps.a.shift": ["fit", "pause"]}},
-    {"grid": {"a.b": [1]}}, {"grid": {"a.b": [1], "a.c": [2]}}, {"grid": {"plant.pools.operator.count": [1, 2, 3]}, "names": ("x_a", "x_b")},
+    {"grid": {"a.b": [1]}}, {"grid": {"a.b": [1], "a.c": [2]}}, {"grid": {"pools.operator.count": [1, 2, 3]}, "names": ("x_a", "x_b")},
     {"grid": SCALE, "names": ("manual", "automated")}, {"grid": {"a.b": list(range(30)), "a.c": [1, 2]}},
 ])
 def test_every_folder_gives_a_page_without_words_of_the_machine(tmp_path: Path, options: dict[str, Any]) -> None:
