@@ -121,7 +121,10 @@ def sweep(scenarios: Annotated[list[str], typer.Argument(metavar="SCENARIO …",
           jobs: Jobs = None, changes: Changes = None,
           demand: Annotated[float | None, typer.Option(metavar="DOSES", help="doses a year to meet; default the scenario's own")] = None,
           as_json: AsJson = False, quiet: Quiet = False) -> None:
-    """Run scenarios at every point of a grid, with the same luck; find the cheapest that meets the demand."""
+    """Run a grid of plants; find the cheapest that serves.
+
+    All points meet the same luck. The cheapest of those that meet the demand in nine replications of ten is named.
+    """
     from foundry import printed, sweeps
     from foundry.experiment import replications
     from foundry.store import new_folder
@@ -306,7 +309,10 @@ def replay(out: Folder, rep: Annotated[int, typer.Option("--rep", min=0, help="n
 @spoken
 def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="new folder")],
          scenario: Annotated[str, typer.Option("--from", metavar="SCENARIO", help="scenario to copy")] = "tiny_line") -> None:
-    """Copy a scenario and every file it reads into one folder, comments kept, as the start of your own."""
+    """Copy a scenario into one folder, to make your own.
+
+    Every file it reads is copied, comments kept; DIR/scenario.yaml is what to run.
+    """
     from foundry import printed
     from foundry.flatcopy import flat_copy
 

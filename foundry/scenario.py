@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from foundry.quantities import Distribution, Fraction, Name, NonNegative, Number, Positive, Strict
+from foundry.quantities import Name, NonNegative, Number, Positive, Strict
 from processes.recipe import Need, Product, Recipe, Shift, Step
 from qc.panel import Assay, Panel
 
@@ -220,5 +220,3 @@ class Scenario(Strict):
             raise ValueError("warm_up_d must be inside the horizon")
         return self
 
-
-__all__ = ["Any", "Calendar", "Distribution", "Fraction", "Job", "Lab", "LabAssay", "Maintenance", "Plant", "Pool", "Scenario", "Start"]

@@ -402,7 +402,7 @@ class _Tabulation:
             for name, hold in procedure.hold.items():
                 last = own[-1] if hold.until is None else self._last_number(hold.until, own[0])
                 keep = tuple(i in own or (hold.until is not None and own[0] <= i <= last) for i in range(len(self.rows)))
-                rows.append(HoldRow(name, len(rows), self.pools[hold.pool], hold.count, p, keep, chances(hold.on_down, self.off)))
+                rows.append(HoldRow(name, len(rows), self.pools[hold.pool], hold.count, p, keep, chances(hold.on_down)))
         return tuple(rows)
 
     def _assay(self, name: str, a: LabAssay) -> AssayRow:
@@ -463,7 +463,7 @@ class _Tabulation:
         return StepRow(
             name=name, index=i, main=branch is None, procedure=procedure, priority=step.priority, needs=needs, holds=holds,
             reserve=reserve, shift=SHIFTS.index(step.shift), planned_s=self._planned(step, law),
-            on_down=chances(step.on_down, self.off), duration_law=law, duration_s=constant,
+            on_down=chances(step.on_down), duration_law=law, duration_s=constant,
             per=-1 if step.per is None else DRIVERS.index(step.per),
             base_s=mean(step.duration_h) * 3600, per_s=0.0 if step.per_h is None else step.per_h.value * 3600,
             duration_key=address(draws, "duration"),
@@ -575,8 +575,9 @@ class _Tabulation:
 
     def _parameters(self, step: Step, draws: str) -> tuple[tuple[int, int, int], ...]:
         operation = OPERATIONS[step.operation]
-        given: dict[str, Number | Reading] = {}
-        kinetics = self.scenario.product.kinetics if self.scenario.product else {}
+        product = self.scenario.product
+        given: dict[str, Number | Reading] = {} if product is None else {"cells_per_vial": product.fill_cells, "vial_ml": product.vial_ml}
+        kinetics = product.kinetics if product else {}
         for name in [step.use] if isinstance(step.use, str) else step.use:
             given |= {k: v for k, v in kinetics[name].items() if k in operation.parameters}
         given |= step.parameters
@@ -639,7 +640,7 @@ def repeated(step: Step) -> list[tuple[str, Step]]:
     return [(step.name, step)] if step.repeat is None else [(f"{step.name}.{k}", step) for k in range(1, step.repeat + 1)]
 
 
-def chances(rule: OnDown, off: bool) -> tuple[float, ...]:
+def chances(rule: OnDown) -> tuple[float, ...]:
     """Cumulative chances of wait, redo, lose, abort."""
     weights = {rule: 1.0} if isinstance(rule, str) else rule
     total = math.fsum(weights.values())

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from foundry.quantities import Fraction, Name, NonNegative, Number, Quantity, Strict
+from foundry.quantities import Fraction, Name, NonNegative, Quantity, Strict
 
 
 class Assay(Strict):
@@ -53,5 +53,3 @@ class Panel(Strict):
     market: Name
     limits: Annotated[list[Limit], Field(min_length=1)]
 
-
-__all__ = ["Assay", "Limit", "Number", "Panel"]

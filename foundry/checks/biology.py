@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from foundry.checks.names import Names, missing
+from foundry.checks.readings import before
 from foundry.checks.routes import Place
 from foundry.quantities import Distribution, Number, Quantity, mean
 from foundry.wording import shown, unknown_key
@@ -70,11 +71,12 @@ def _range(parameter: Parameter) -> str:
 
 
 def _reading(names: Names, place: Place, assay: str, path: Path) -> Iterator[Problem]:
-    read = [other.step for other in names.routes.places if other is not place]
+    here = next(i for i, other in enumerate(names.routes.places) if other is place)
+    earlier = [other.step for other in before(names, here) if other is not place]
     if assay not in names.assays:
         yield Problem(path, missing("assay", assay, names.assays))
-    elif not any(assay in step.samples or step.look == assay for step in read):
-        yield Problem(path, f"no other step samples or looks at `{assay}`, so there is no reading to take")
+    elif not any(assay in step.samples or step.look == assay for step in earlier):
+        yield Problem(path, f"no step before this one samples or looks at `{assay}`, so there is no reading to take")
 
 
 def _outside(number: Number, low: float, high: float) -> str:

@@ -70,13 +70,13 @@ def _joins(names: Names, i: int, place: Place) -> Iterator[Problem]:
         if name not in known:
             hint = f"; assay `{name}` has no steps, so nothing is waited for" if name in names.assays else ""
             yield Problem(path, (missing("branch or assay with steps", name, list(known)) if not hint else hint[2:]))
-        elif not any(name in other.step.fork or name in other.step.samples for other in _before(names, i)):
+        elif not any(name in other.step.fork or name in other.step.samples for other in before(names, i)):
             yield Problem(path, f"no step before this one forks or samples `{name}`")
     if place.step.of is not None:
         path = (*place.path, "of")
         if place.step.of not in known:
             yield Problem(path, missing("branch or assay with steps", place.step.of, list(known)))
-        elif place.step.of not in place.step.join and not any(place.step.of in joined(names, other.step) for other in _before(names, i)):
+        elif place.step.of not in place.step.join and not any(place.step.of in joined(names, other.step) for other in before(names, i)):
             yield Problem(path, f"`{place.step.of}` is joined neither here nor before: add join: [{place.step.of}]")
         elif place.step.of in names.branches and not any(step.look for step in names.branches[place.step.of].steps):
             yield Problem(path, f"no step of branch `{place.step.of}` looks at anything, so there is no value to read")
@@ -88,7 +88,7 @@ def joined(names: Names, step: Step) -> set[str]:
     return set(step.join) | {limit.assay for panel in panels for limit in panel.limits if limit.assay in names.side_lines}
 
 
-def _before(names: Names, i: int) -> list[Place]:
+def before(names: Names, i: int) -> list[Place]:
     """Steps from which a token may come to step ``i``: of its own line, and, for a side token, of the main line."""
     routes = names.routes
     return [place for j, place in enumerate(routes.places)
@@ -103,10 +103,10 @@ def _decide(names: Names, i: int, place: Place) -> Iterator[Problem]:
             wrong = missing("panel", name, panels) if panels else f"there is no panel `{name}`: the scenario has no panels"
             yield Problem(path, wrong)
             continue
-        before = [*_before(names, i), place]
+        earlier = [*before(names, i), place]
         for limit in panels[name].limits:
             taken = [p for p in names.routes.places if p.line == MAIN and _reads(p.step, limit.assay)]
-            if taken and not any(p in before for p in taken):
+            if taken and not any(p in earlier for p in taken):
                 yield Problem(path, f"panel `{name}` limits `{limit.assay}`, which is only sampled or looked at after this step")
 
 

@@ -4,6 +4,7 @@ An instant goes as in the readable engine (T3): calls are answered first, in the
 told to, then what is due happens in the order of its content, and last the floor hands out work; all again until nothing is due.
 """
 
+# ruff: noqa: F403, F405, SIM109 - columns are the words of the engine; numba takes plain loops
 from __future__ import annotations
 
 from typing import Any
@@ -13,29 +14,28 @@ import numpy.typing as npt
 
 from foundry.engine import heap, readable
 from foundry.engine.arrays import *
-from foundry.engine.compiled_batches import QUEUED_KIND, arrive, plan_starts
+from foundry.engine.compiled_calls import answer, go_on
 from foundry.engine.compiled_diagnosis import locked, watch
 from foundry.engine.compiled_floor import (
     end_job,
     end_part,
     fail,
-    is_token,
     maintenance_due,
     pause_job,
     plan_opening,
-    put_state,
     queue_job,
     resume_job,
     shift,
     start_units,
 )
-from foundry.engine.compiled_journeys import STOPPED_KIND, WORKED_KIND, answer, finish, go_on, TO_QUEUE, move, proceed
+from foundry.engine.compiled_journeys import STOPPED_KIND, TO_QUEUE, WORKED_KIND, finish, move, proceed
 from foundry.engine.compiled_round import hand_out
+from foundry.engine.compiled_rows import ordered
+from foundry.engine.compiled_starts import QUEUED_KIND, arrive, plan_starts
 from foundry.engine.compiled_state import *
-from foundry.engine.compiled_state import call, cramped, put
+from foundry.engine.compiled_units import is_token, put_state
 from foundry.engine.readable import Run
-from foundry.events import ORDER as ROW_ORDER
-from foundry.events import as_events, records_dtype
+from foundry.events import records_dtype
 from foundry.tables import NEVER, Tables
 from processes.cells import FIELDS
 
@@ -70,7 +70,7 @@ def _outcome(tables: Tables, s: State) -> Run:
     names = tables.step_names
     warnings = [f"batch {order >> 28} waited {days:g} d for {names[step] if step >= 0 else 'a start'}"
                 for order, step in s.warnings[: n[WARNINGS]].tolist()]
-    return Run(as_events(s.rows[: n[ROWS]]), _truth(s), tables.w_s, h_s, int(n[HAPPENED]), warnings, None)
+    return Run(ordered(s.rows[: n[ROWS]]), _truth(s), tables.w_s, h_s, int(n[HAPPENED]), warnings, None)
 
 
 def _truth(s: State) -> npt.NDArray[Any]:
@@ -119,7 +119,8 @@ def advance(a: Any, s: Any) -> int:
 def _answer_call(a: Any, s: Any) -> None:
     """The next call is answered; a worker that is gone does not hear it."""
     n, k = s.n, s.n[URGENT]
-    w, life, kind, unit, value = s.urgent[k, TO_WORKER], s.urgent[k, TO_LIFE], s.urgent[k, CALL], s.urgent[k, CALL_UNIT], s.urgent[k, CALL_VALUE]
+    w, life, kind = s.urgent[k, TO_WORKER], s.urgent[k, TO_LIFE], s.urgent[k, CALL]
+    unit, value = s.urgent[k, CALL_UNIT], s.urgent[k, CALL_VALUE]
     n[URGENT] += 1
     if n[URGENT] == n[URGENT_END]:
         n[URGENT] = n[URGENT_END] = 0
@@ -231,4 +232,4 @@ def _close_token(a: Any, s: Any, w: int) -> None:
         reason, 1)
 
 
-__all__ = ["Arrays", "arrays_of", "run", "run_arrays", "unsupported", "ROW_ORDER"]
+__all__ = ["Arrays", "arrays_of", "run", "run_arrays", "unsupported"]

@@ -1,157 +1,26 @@
-"""Batches in the compiled engine: starts, the end of a step, samples, gates, panels and leaving. Rule by rule that of readable.py."""
+"""Batches in the compiled engine: the end of a step, gates, panels and leaving. Rule by rule that of readable.py."""
 
+# ruff: noqa: F403, F405 - columns are the words of the engine; numba takes plain loops
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
 from foundry.engine.arrays import *
-from foundry.engine.compiled_floor import give_back, give_back_list, uniform
-from foundry.engine.compiled_latent import doses, end_environment, look, new_cells, read, sample_cells
+from foundry.engine.compiled_floor import give_back, give_back_list
+from foundry.engine.compiled_latent import doses, end_environment, look, read
 from foundry.engine.compiled_lines import add_unit, unlink, withdraw
+from foundry.engine.compiled_sides import awaited, dismiss, forget_side, fork
+from foundry.engine.compiled_starts import leave_cap
 from foundry.engine.compiled_state import *
-from foundry.engine.compiled_state import call, due, let_go, note, put, stamp
 from foundry.engine.readable import REREADS
 from foundry.events import Kind
-from foundry.streams import draw, fold
 from foundry.tables import END, GIVE_UP, STOP
 from qc.measurement import BELOW_LOD, INVALID, PLAIN
 
-QUEUED_KIND, MEASURED_KIND, DECIDED_KIND, LEFT_KIND = int(Kind.QUEUED), int(Kind.MEASURED), int(Kind.DECIDED), int(Kind.LEFT)
+MEASURED_KIND, DECIDED_KIND, LEFT_KIND = int(Kind.MEASURED), int(Kind.DECIDED), int(Kind.LEFT)
 STAYS, WAITS, GONE = -10, -11, -12      # beside the next step: the call changes nothing; the token waits; it has left
-FROM_PLAN, FROM_CAP = 0, 1              # an arrival as planned, or of a start that is counted already
-
-
-# ---- starts
-
-
-@kernel
-def plan_starts(a: Any, s: Any) -> None:
-    """Planned starts, or as many as the cap allows at once (A1)."""
-    if a.numbers[PLANNED] == 1:
-        _plan(a, s, np.int64(0))
-    else:
-        for _ in range(min(a.numbers[WIP_CAP], a.numbers[AT_MOST])):
-            _start_now(a, s)
-
-
-@inlined
-def _plan(a: Any, s: Any, number: int) -> None:
-    """The start of a batch number falls due after its gap."""
-    if number >= a.numbers[AT_MOST]:
-        return
-    gap = 0 if number == 0 else a.numbers[EVERY]
-    if a.numbers[GAP_LAW] >= 0:
-        drawn = uniform(s, a.numbers[GAP_KEY], number, 0, 1)
-        gap = math.floor(draw(a.laws, a.grid, a.numbers[GAP_LAW], drawn) + 0.5)
-    due(a, s, gap, ARRIVAL, 0, number, number, FROM_PLAN)
-
-
-@kernel
-def arrive(a: Any, s: Any, number: int, source: int) -> None:
-    """A start falls due."""
-    n = s.n
-    if source == FROM_CAP:
-        _begin(a, s, number)
-        return
-    if a.numbers[H_S] >= 0 and n[NOW] >= a.numbers[H_S]:
-        return
-    _plan(a, s, number + 1)
-    if a.numbers[WIP_CAP] > 0 and (n[IN_CAP] >= a.numbers[WIP_CAP] or n[STARTS] < n[STARTS_END]):
-        s.starts[n[STARTS_END], 0], s.starts[n[STARTS_END], 1] = n[NOW], number
-        n[STARTS_END] += 1
-    else:
-        n[IN_CAP] += 1
-        _begin(a, s, number)
-
-
-@inlined
-def _start_now(a: Any, s: Any) -> None:
-    """A start in this instant, for a cap without a plan."""
-    n = s.n
-    number = n[STARTED]
-    n[STARTED] += 1
-    n[IN_CAP] += 1
-    due(a, s, 0, ARRIVAL, 1, number, number, FROM_CAP)
-
-
-@inlined
-def _begin(a: Any, s: Any, number: int) -> None:
-    """A batch begins: its main token sets out."""
-    b = _new_batch(a, s, number)
-    w = _new_token(a, s, b, np.int64(0), np.int64(0), np.int64(-1))
-    s.batch[b, MAIN] = w
-    new_cells(a, s, w)
-    call(s, w, START_CALL, -1, a.numbers[FIRST_STEP])
-
-
-@inlined
-def _new_batch(a: Any, s: Any, number: int) -> int:
-    n, batch = s.n, s.batch
-    b = n[SPARE_BATCH]
-    if b >= 0:
-        n[SPARE_BATCH] = batch[b, MAIN]
-    else:
-        b = n[BATCHES]
-        n[BATCHES] += 1
-    for k in range(batch.shape[1]):
-        batch[b, k] = 0
-    batch[b, BATCH_NUMBER], batch[b, BATCH_IN_CAP] = number, 1
-    batch[b, FIRST_SIDE] = batch[b, LAST_SIDE] = -1
-    for p in range(a.numbers[PANELS]):
-        batch[b, OUTCOMES + p] = -1
-    for k in range(s.results.shape[1]):
-        s.results[b, k] = math.nan
-    return int(b)
-
-
-@kernel
-def _new_token(a: Any, s: Any, b: int, number: int, path: int, row: int) -> int:
-    """A token of a batch; ``row`` its branch, -1 for the main token."""
-    n, worker = s.n, s.worker
-    w = n[SPARE_WORKER]
-    if w >= 0:
-        n[SPARE_WORKER] = worker[w, LINE_NEXT]
-    else:
-        w = n[WORKERS]
-        n[WORKERS] += 1
-    for k in range(worker.shape[1]):
-        worker[w, k] = 0
-    worker[w, LIFE] = stamp(s)
-    worker[w, BATCH], worker[w, NUMBER], worker[w, OF_BATCH] = s.batch[b, BATCH_NUMBER], number, b
-    worker[w, ORDER] = (worker[w, BATCH] << 28) + number
-    worker[w, BRANCH], worker[w, PATH] = row, path
-    worker[w, CAME_S] = worker[w, SINCE_S] = n[NOW]
-    worker[w, LINE] = worker[w, TAKEN] = worker[w, HELD] = worker[w, STEP] = -1
-    worker[w, CANCELLED] = worker[w, FORKED_AT] = -1
-    worker[w, WHERE], worker[w, STATE] = IN_START, CULTURE_STATE
-    for step in range(a.numbers[STEPS]):
-        worker[w, PAST + PAST_WIDTH * step + BEGUN] = worker[w, PAST + PAST_WIDTH * step + OVER] = -1
-    s.batch[b, ALIVE] += 1
-    n[TOKENS] += 1
-    return int(w)
-
-
-@inlined
-def _leave_cap(a: Any, s: Any, b: int) -> None:
-    """The cap has room for another (A1)."""
-    n = s.n
-    if s.batch[b, BATCH_IN_CAP] == 0:
-        return
-    s.batch[b, BATCH_IN_CAP] = 0
-    n[IN_CAP] -= 1
-    if a.numbers[H_S] >= 0 and n[NOW] >= a.numbers[H_S]:
-        return
-    if n[STARTS] < n[STARTS_END]:
-        since, number = s.starts[n[STARTS], 0], s.starts[n[STARTS], 1]
-        n[STARTS] += 1
-        put(s, n[NOW], since, QUEUED_KIND, number, 0, 0, -1, -1, -1, -1, -1.0, a.numbers[R_CAP], 0)
-        n[IN_CAP] += 1
-        due(a, s, 0, ARRIVAL, 0, number, number, FROM_CAP)
-    elif a.numbers[PLANNED] == 0 and n[STARTED] < a.numbers[AT_MOST]:
-        _start_now(a, s)
 
 
 # ---- the end of a step
@@ -182,7 +51,7 @@ def end_of_step(a: Any, s: Any, w: int) -> int:
     if a.steps[step, LOOK] >= 0:
         mark, value = _look(a, s, w)
     for row in range(a.steps[step, FORKS], a.steps[step, FORKS_END]):
-        _fork(a, s, w, row)
+        fork(a, s, w, row)
     go, reason = a.steps[step, NEXT_STEP], 0
     if a.steps[step, BANDS] < a.steps[step, BANDS_END]:
         go, reason = _gate(a, s, w, value)
@@ -225,7 +94,7 @@ def _part(a: Any, s: Any, w: int, go: int) -> None:
         record(a, s, w, step)
         until, last = a.numbers[CAP_UNTIL], a.numbers[LAST_HOLD_STEP]
         if until == step or (until < 0 <= last < go and worker[w, HELD] < 0):
-            _leave_cap(a, s, worker[w, OF_BATCH])
+            leave_cap(a, s, worker[w, OF_BATCH])
 
 
 @inlined
@@ -316,101 +185,12 @@ def _result(a: Any, s: Any, w: int, mark: int, value: float) -> int:
     return END
 
 
-# ---- side tokens
-
-
-@kernel
-def _fork(a: Any, s: Any, w: int, row: int) -> None:
-    """A side token sets out; what is left of an earlier visit is superseded (F2)."""
-    worker, step = s.worker, s.worker[w, STEP]
-    b, branch = worker[w, OF_BATCH], a.branches[row, BRANCH_INDEX]
-    old = s.batch[b, FIRST_SIDE]
-    while old >= 0 and not (a.branches[worker[old, BRANCH], BRANCH_INDEX] == branch and worker[old, FORKED_AT] == step):
-        old = worker[old, SIDE_NEXT]
-    if old >= 0:
-        _forget_side(s, old)
-        dismiss(s, old, a.numbers[R_SUPERSEDED])
-    s.batch[b, TOKENS_MADE] += 1
-    path = fold(worker[w, PATH], a.branches[row, FORK_KEY], worker[w, ATTEMPT])
-    side = _new_token(a, s, b, s.batch[b, TOKENS_MADE], path, row)
-    sample_cells(a, s, w, row, side)
-    s.culture[side, READING] = math.nan
-    last = s.batch[b, LAST_SIDE]
-    worker[side, FORKED_AT], worker[side, SIDE_BEFORE], worker[side, SIDE_NEXT] = step, last, -1
-    if last < 0:
-        s.batch[b, FIRST_SIDE] = side
-    else:
-        worker[last, SIDE_NEXT] = side
-    s.batch[b, LAST_SIDE] = side
-    call(s, side, START_CALL, -1, a.branches[row, BRANCH_FIRST])
-
-
-@kernel
-def _forget_side(s: Any, side: int) -> None:
-    """The batch does not wait for a side token any more."""
-    worker = s.worker
-    b, before, after = worker[side, OF_BATCH], worker[side, SIDE_BEFORE], worker[side, SIDE_NEXT]
-    if before < 0:
-        s.batch[b, FIRST_SIDE] = after
-    else:
-        worker[before, SIDE_NEXT] = after
-    if after < 0:
-        s.batch[b, LAST_SIDE] = before
-    else:
-        worker[after, SIDE_BEFORE] = before
-    worker[side, FORKED_AT] = -1
-
-
-@inlined
-def listed(a: Any, what: int, first: int, last: int) -> bool:
-    """Whether a number stands in a part of ``lists``."""
-    for k in range(first, last):
-        if a.lists[k] == what:
-            return True
-    return False
-
-
-@kernel
-def awaited(a: Any, s: Any, w: int) -> bool:
-    """Whether a side token that the token's step joins is still on its way."""
-    step = s.worker[w, STEP]
-    side = s.batch[s.worker[w, OF_BATCH], FIRST_SIDE]
-    while side >= 0:
-        if listed(a, a.branches[s.worker[side, BRANCH], BRANCH_INDEX], a.steps[step, JOIN], a.steps[step, JOIN_END]):
-            return True
-        side = s.worker[side, SIDE_NEXT]
-    return False
-
-
-@inlined
-def cancel(a: Any, s: Any, b: int, step: int) -> None:
-    """Side tokens of branches that are needless from this step on (F2)."""
-    side = s.batch[b, FIRST_SIDE]
-    while side >= 0:
-        after = s.worker[side, SIDE_NEXT]
-        if listed(a, a.branches[s.worker[side, BRANCH], BRANCH_INDEX], a.steps[step, CANCELS], a.steps[step, CANCELS_END]):
-            _forget_side(s, side)
-            dismiss(s, side, a.numbers[R_CANCELLED])
-        side = after
-
-
-@kernel
-def dismiss(s: Any, side: int, reason: int) -> None:
-    """Cancelled: at work it finishes the step and leaves, else it leaves now (F4)."""
-    if s.worker[side, CANCELLED] >= 0:
-        return
-    s.worker[side, CANCELLED] = reason
-    withdraw(s, side)
-    if s.worker[side, STATE] != WORKING_STATE:
-        call(s, side, LEAVE_CALL, -1, reason)
-
-
 @inlined
 def _report(a: Any, s: Any, w: int, reason: int) -> None:
     """A side token is done: its join may go on, or its result, or its failure, ends the batch (F6)."""
     worker, row = s.worker, s.worker[w, BRANCH]
     if worker[w, FORKED_AT] >= 0:
-        _forget_side(s, w)
+        forget_side(s, w)
     b = worker[w, OF_BATCH]
     if s.batch[b, BATCH_ENDED] == 1 or worker[w, CANCELLED] >= 0:
         return
@@ -513,10 +293,10 @@ def _end_batch(a: Any, s: Any, b: int) -> None:
     side = s.batch[b, FIRST_SIDE]
     while side >= 0:
         after = s.worker[side, SIDE_NEXT]
-        _forget_side(s, side)
+        forget_side(s, side)
         dismiss(s, side, a.numbers[R_CANCELLED])
         side = after
-    _leave_cap(a, s, b)
+    leave_cap(a, s, b)
     s.n[ENDED_BATCHES] += 1
     if s.n[ENDED_BATCHES] == a.numbers[STOP_AFTER]:
         s.n[ENDING] = 1

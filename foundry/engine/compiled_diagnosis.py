@@ -1,14 +1,14 @@
 """Starvation and deadlock in the compiled engine (N4): whether there is one; the readable engine finds the words. It changes nothing."""
 
+# ruff: noqa: F403, F405, SIM110 - columns are the words of the engine; numba takes plain loops
 from __future__ import annotations
 
 from typing import Any
 
-
 from foundry.engine.arrays import *
-from foundry.engine.compiled_batches import awaited, listed
-from foundry.engine.compiled_floor import is_token
+from foundry.engine.compiled_sides import awaited, listed
 from foundry.engine.compiled_state import *
+from foundry.engine.compiled_units import is_token
 
 
 @kernel

@@ -1,48 +1,27 @@
 """A token's journey in the compiled engine: join, culture, line, work, stop and resume. Rule by rule that of journeys.py.
 
-A function that moves a token returns its next step, END at the end of the recipe, WAITS while it waits for something, GONE when it has left.
+A function that moves a token returns its next step or stroke, END at the end of the recipe, WAITS while it waits, GONE when it has left.
 """
 
+# ruff: noqa: F403, F405 - columns are the words of the engine; numba takes plain loops
 from __future__ import annotations
 
 import math
 from typing import Any
 
-
 from foundry.engine.arrays import *
-from foundry.engine.compiled_batches import (
-    GONE,
-    QUEUED_KIND,
-    STAYS,
-    WAITS,
-    awaited,
-    cancel,
-    end_of_step,
-    leave,
-    past,
-    record,
-    remember,
-    turn,
-)
-from foundry.engine.compiled_floor import (
-    WORKING_KIND,
-    blocked,
-    give_back,
-    give_back_list,
-    give_people,
-    mark_list,
-    plan_stages,
-    stage,
-    uniform,
-)
+from foundry.engine.compiled_batches import WAITS, end_of_step, leave, past, record, remember, turn
+from foundry.engine.compiled_floor import blocked, give_back, give_back_list, plan_stages, stage
 from foundry.engine.compiled_latent import begin_environment, driver
-from foundry.engine.compiled_lines import add_unit, enter, link, unlink, withdraw
+from foundry.engine.compiled_lines import add_unit, enter, link, unlink
+from foundry.engine.compiled_sides import awaited, cancel
+from foundry.engine.compiled_starts import QUEUED_KIND
 from foundry.engine.compiled_state import *
-from foundry.engine.compiled_state import due, note, stamp
+from foundry.engine.compiled_units import WORKING_KIND, mark_list, uniform
 from foundry.engine.lines import ROUNDS as MOST_ROUNDS
 from foundry.events import Kind
 from foundry.streams import draw
-from foundry.tables import ABORT, END, GIVE_UP, GO_ON, LOSE, NEVER, PAUSE, REDO, WAIT
+from foundry.tables import END, GIVE_UP, GO_ON, NEVER, PAUSE
 
 TO_JOIN, TO_CULTURE, TO_QUEUE, TO_LINE, TO_LINE_OR_ASIDE, TO_STAND, TO_ASIDE, TO_REDO, TO_RESUME = range(-20, -29, -1)
 """What a token does next, beside the next step."""
@@ -198,7 +177,7 @@ def _queue(a: Any, s: Any, w: int) -> int:
 
 
 @inlined
-def _late(a: Any, s: Any, w: int) -> int:
+def late(a: Any, s: Any, w: int) -> int:
     """The rule of a window that has passed."""
     step = s.worker[w, STEP]
     late = a.steps[step, LATE]
@@ -211,7 +190,7 @@ def _line(a: Any, s: Any, w: int) -> int:
     worker, now = s.worker, s.n[NOW]
     latest = worker[w, LATEST]
     if now > latest:
-        return _late(a, s, w)
+        return late(a, s, w)
     if latest < NEVER:
         due(a, s, latest + 1 - now, LATEST_DUE, worker[w, BATCH], worker[w, NUMBER], w, worker[w, VISIT])
     return TO_LINE_OR_ASIDE
@@ -276,7 +255,7 @@ def begin_step(a: Any, s: Any, w: int) -> None:
         begin_environment(a, s, w)
     if a.steps[step, CANCELS] < a.steps[step, CANCELS_END] and worker[w, NUMBER] == 0:
         cancel(a, s, worker[w, OF_BATCH], step)
-    _show_work(a, s, w)
+    show_work(a, s, w)
     plan_stages(a, s, w, a.steps[step, NEEDS], a.steps[step, NEEDS_END], _duration(a, s, w))
     stage(a, s, w)
 
@@ -295,7 +274,7 @@ def _duration(a: Any, s: Any, w: int) -> int:
 
 
 @inlined
-def _show_work(a: Any, s: Any, w: int) -> None:
+def show_work(a: Any, s: Any, w: int) -> None:
     mark_list(a, s, w, TAKEN, WORKING_KIND)
     mark_list(a, s, w, HELD, WORKING_KIND)
     if s.worker[w, SHIFT_NOW] == PAUSE:
@@ -306,104 +285,15 @@ def _show_work(a: Any, s: Any, w: int) -> None:
 def finish(a: Any, s: Any, w: int) -> int:
     """The work is done."""
     unlink(s, w)
-    _note_work(s, w, 0)
+    note_work(s, w, 0)
     return end_of_step(a, s, w)
 
 
 @inlined
-def _note_work(s: Any, w: int, reason: int) -> None:
+def note_work(s: Any, w: int, reason: int) -> None:
     """A stretch of work ends; the first has the amount of the step's driver."""
     amount = -1.0 if s.worker[w, STOPPED_BEFORE] == 1 else s.culture[w, AMOUNT]
     note(s, w, WORKED_KIND, s.worker[w, SINCE_S], amount, reason, -1)
-
-
-# ---- calls
-
-
-@inlined
-def _answer(a: Any, s: Any, w: int, kind: int, unit: int, value: int, row: int, reason: int) -> int:
-    """What a call means to a token that does not work; a row of kind ``row`` (-1 none) closes its waiting if it goes."""
-    worker, step = s.worker, s.worker[w, STEP]
-    hit = kind == DOWN_CALL and value != WAIT and s.unit[unit, HOLDER] == w
-    if not hit and kind not in (LEAVE_CALL, ABORT_CALL, LATE_CALL):
-        return STAYS
-    unlink(s, w)
-    if row >= 0:
-        note(s, w, row, worker[w, SINCE_S], -1.0, reason, -1)
-    if kind == LEAVE_CALL:
-        return leave(a, s, w, value, 0)
-    if kind == ABORT_CALL:
-        return leave(a, s, w, a.reasons[value, ABORTED], 0)
-    if kind == LATE_CALL:
-        return _late(a, s, w)
-    return turn(a, s, w, a.steps[step, GIVE_UP_TO], a.pools[s.unit[unit, POOL], BREAKDOWN])
-
-
-@kernel
-def answer(a: Any, s: Any, w: int, kind: int, unit: int, value: int) -> int:
-    """A token answers a call, wherever it is."""
-    where = s.worker[w, WHERE]
-    if kind == START_CALL:
-        return value
-    if where == AT_WORK:
-        return _stop(a, s, w, kind, unit, value)
-    stopped = where == IN_STOP or where == IN_RESUME
-    if where != IN_CULTURE:
-        s.worker[w, READY] = NOT_READY
-        withdraw(s, w)
-    if stopped and kind == DOWN_CALL and value == REDO and s.unit[unit, HOLDER] == w:
-        unlink(s, w)
-        note(s, w, STOPPED_KIND, s.worker[w, SINCE_S], -1.0, 0, -1)
-        return TO_REDO
-    row = STOPPED_KIND if stopped else -1 if where == IN_CULTURE else QUEUED_KIND
-    reason = a.numbers[R_JOIN] if where == IN_JOIN else a.numbers[R_ASIDE] if where == IN_ASIDE else 0
-    go = _answer(a, s, w, kind, unit, value, row, reason)
-    return _stay(s, w, where) if go == STAYS else go
-
-
-@inlined
-def _stay(s: Any, w: int, where: int) -> int:
-    """Back to what the token waited for."""
-    if where == IN_CULTURE:
-        return WAITS
-    if where == IN_JOIN:
-        return TO_JOIN
-    if where == IN_ASIDE:
-        return TO_ASIDE
-    if where != IN_LINE:
-        return TO_RESUME
-    note(s, w, QUEUED_KIND, s.worker[w, SINCE_S], -1.0, 0, -1)
-    return TO_LINE_OR_ASIDE
-
-
-@inlined
-def _stop(a: Any, s: Any, w: int, kind: int, unit: int, value: int) -> int:
-    """Work is interrupted: by closing, a breakdown or the end of the batch (B1, B2, F6)."""
-    worker, step = s.worker, s.worker[w, STEP]
-    worker[w, WORKED_S] += s.n[NOW] - worker[w, BEGAN_S]
-    if unit >= 0 and s.unit[unit, HOLDER] != w:
-        stage(a, s, w)                                      # it gave the unit back in this instant
-        return WAITS
-    unlink(s, w)
-    why = a.numbers[R_PAUSE] if unit < 0 else a.pools[s.unit[unit, POOL], BREAKDOWN]
-    if kind == ABORT_CALL or kind == LEAVE_CALL:
-        _note_work(s, w, value)
-        return leave(a, s, w, a.reasons[value, ABORTED] if kind == ABORT_CALL else value, 0)
-    if worker[w, CANCELLED] >= 0:
-        _note_work(s, w, worker[w, CANCELLED])              # it stops, so it leaves (F4)
-        return leave(a, s, w, worker[w, CANCELLED], 0)
-    _note_work(s, w, why)
-    if kind == DOWN_CALL and value == REDO:
-        return TO_REDO
-    if kind == DOWN_CALL and (value == LOSE or value == ABORT):
-        return turn(a, s, w, a.steps[step, GIVE_UP_TO], why)
-    worker[w, STOPPED_BEFORE] = 1
-    give_people(a, s, w)
-    worker[w, SINCE_S], worker[w, STATE] = s.n[NOW], STOPPED_STATE
-    link(s, w, STOPPED_LINK)
-    mark_list(a, s, w, TAKEN, HELD_KIND)
-    mark_list(a, s, w, HELD, HELD_KIND)
-    return TO_RESUME
 
 
 @inlined
@@ -432,22 +322,4 @@ def _resume(a: Any, s: Any, w: int) -> int:
     worker, need = s.worker, s.worker[w, STAGE]
     worker[w, READY], worker[w, WHERE] = NOT_READY, IN_RESUME
     enter(s, w, a.needs[need, RESUME_LINE] if need < worker[w, STAGES_END] else a.steps[worker[w, STEP], RESUME_LAST])
-    return WAITS
-
-
-@kernel
-def go_on(a: Any, s: Any, w: int) -> int:
-    """What a token waited for is there."""
-    where = s.worker[w, WHERE]
-    if where == IN_JOIN:
-        return TO_JOIN
-    if where == IN_ASIDE:
-        return TO_ASIDE
-    if where == IN_STOP:
-        return TO_RESUME
-    unlink(s, w)
-    note(s, w, STOPPED_KIND, s.worker[w, SINCE_S], -1.0, 0, -1)
-    s.worker[w, SINCE_S], s.worker[w, STATE] = s.n[NOW], WORKING_STATE
-    _show_work(a, s, w)
-    stage(a, s, w)
     return WAITS

@@ -1,15 +1,15 @@
 """Cells in the compiled engine: when the rules act on a worker's record, and what an assay reports of it. Rule by rule latent.py."""
 
+# ruff: noqa: F403, F405 - columns are the words of the engine; numba takes plain loops
 from __future__ import annotations
 
 import math
 from typing import Any
 
-
 from foundry.engine import rules
 from foundry.engine.arrays import *
-from foundry.engine.compiled_floor import uniform
 from foundry.engine.compiled_state import *
+from foundry.engine.compiled_units import uniform
 from foundry.streams import draw, normal_quantile
 from foundry.tables import FIRST_DEVIATION
 from processes.cells import (

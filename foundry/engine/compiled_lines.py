@@ -1,5 +1,6 @@
 """Lines, free units and the lists of the compiled engine: where workers wait, and what they have (N1-N5)."""
 
+# ruff: noqa: F403, F405 - columns are the words of the engine; numba takes plain loops
 from __future__ import annotations
 
 from typing import Any
@@ -8,7 +9,6 @@ import numpy as np
 
 from foundry.engine.arrays import *
 from foundry.engine.compiled_state import *
-from foundry.engine.compiled_state import position, stamp
 
 
 @inlined

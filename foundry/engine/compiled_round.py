@@ -1,16 +1,16 @@
 """The handing out of work in the compiled engine (N2), once a round. Rule by rule that of lines.py."""
 
+# ruff: noqa: F403, F405, SIM110 - columns are the words of the engine; numba takes plain loops
 from __future__ import annotations
 
 from typing import Any
 
-
 from foundry.engine.arrays import *
-from foundry.engine.compiled_floor import begin_job, is_token
+from foundry.engine.compiled_floor import begin_job
 from foundry.engine.compiled_journeys import begin_step
 from foundry.engine.compiled_lines import add_unit, step_out, take_unit
 from foundry.engine.compiled_state import *
-from foundry.engine.compiled_state import let_go
+from foundry.engine.compiled_units import is_token
 from foundry.engine.lines import ROUNDS as MOST_ROUNDS
 from foundry.tables import RESERVE_ALL
 

@@ -20,7 +20,6 @@ from foundry.engine.arrays import (
     FAILS,
     FREE_WORDS,
     FREE_WORDS_END,
-    H_S,
     JOB_KINDS,
     LINES,
     MASK_WORDS,
@@ -56,8 +55,8 @@ GOING, DONE, CRAMPED, STUCK, SPENT, EMPTY = range(6)
 """STATUS: still going, done, an array is too small, a deadlock, a budget is spent, nothing is due any more."""
 
 (LIFE, STAMP, WHERE, BATCH, NUMBER, RANK, ORDER, SHIFT_NOW, LINE, LINE_NEXT, LINE_BEFORE, TAKEN, HELD, STAGE, STAGES_END, WORKED_S, BEGAN_S,
- SECONDS, READY, LINKED, LINK_NEXT, LINK_BEFORE, JOB, JOB_COUNT, OF_BATCH, BRANCH, PATH, CAME_S, SINCE_S, STATE, STEP, ATTEMPT, VISIT, LATEST,
- BEFORE_S, CANCELLED, RETESTED, SIDE_NEXT, SIDE_BEFORE, FORKED_AT, TOLD, STOPPED_BEFORE, STUCK_NOW, PAST) = range(44)
+ SECONDS, READY, LINKED, LINK_NEXT, LINK_BEFORE, JOB, JOB_COUNT, OF_BATCH, BRANCH, PATH, CAME_S, SINCE_S, STATE, STEP, ATTEMPT, VISIT,
+ LATEST, BEFORE_S, CANCELLED, RETESTED, SIDE_NEXT, SIDE_BEFORE, FORKED_AT, TOLD, STOPPED_BEFORE, STUCK_NOW, PAST) = range(44)
 """Columns of ``worker``. RANK: priority and time queued, ORDER: batch and number, together the rank in a line (N2); TAKEN and HELD: first
 unit of a list; FORKED_AT: step of its fork while its batch waits for it, else -1; PAST: four columns for each step."""
 VISITS, MISSES, BEGUN, OVER = range(4)          # number of visits, bands that did not go on, last start and last end (-1: none)
@@ -94,8 +93,8 @@ _POSITIONS[[(1 << bit) % 37 for bit in range(UNITS_A_WORD)]] = range(UNITS_A_WOR
 
 
 kernel = njit(cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False)
-"""Compiled once, to be called by compiled functions alone: without a way in from Python it compiles in a fifth of the time. It is called with
-plain integers: a literal argument would make a copy of it. Nothing is allocated, so arrays are not counted: to count forty of them at
+"""Compiled once, to be called by compiled functions alone: without a way in from Python it compiles in a fifth of the time. It is called
+with plain integers: a literal argument would make a copy of it. Nothing is allocated, so arrays are not counted: to count forty of them at
 each call would cost more than all the rest."""
 hot = njit(cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False, forceinline=True)
 """A kernel called so often that to hand it forty arrays would take longer than its work: LLVM puts it where it is called."""
@@ -136,7 +135,8 @@ def new_state(a: Arrays, seed: int, replication: int) -> State:
     pools, units, steps = int(count[POOLS]), int(count[UNITS]), int(count[STEPS])
     workers = units + 64
     n = np.zeros(AVAILABLE + count[MASK_WORDS] + count[MOST_NEEDS] + 1, np.int64)
-    n[[SEED, REPLICATION, WORKERS, SPARE_WORKER, SPARE_BATCH, INSTANT, MOVING, VISIT_INSTANT]] = seed, replication, units, -1, -1, -1, -1, -1
+    n[[SEED, REPLICATION, WORKERS]] = seed, replication, units
+    n[[SPARE_WORKER, SPARE_BATCH, INSTANT, MOVING, VISIT_INSTANT]] = -1
     n[[PAUSABLE, PAUSABLE_END, STOPPED_ONES, STOPPED_END]] = -1
     n[WATCH_AT] = max(1, count[STARVATION_S] // 4)
     line = np.full((count[LINES], 5), -1, np.int64)

@@ -47,7 +47,7 @@ def find_deadlock(floor: Floor, tokens: Tokens) -> Deadlock | None:
     while going:
         going = False
         for worker in stuck:
-            if id(worker) in names and _could_go_on(floor, worker, left, names):
+            if id(worker) in names and _could_go_on(worker, left, names):
                 names.discard(id(worker))
                 for unit in _units(worker):
                     keepers[unit] -= 1
@@ -75,7 +75,7 @@ def _units(worker: Worker) -> list[tuple[int, int]]:
     return [(unit.pool.index, unit.number) for unit in held]
 
 
-def _could_go_on(floor: Floor, worker: Worker, left: list[int], stuck: set[int]) -> bool:
+def _could_go_on(worker: Worker, left: list[int], stuck: set[int]) -> bool:
     """Whether units that none of the stuck has would serve a worker's next start, or what it awaits is not stuck."""
     if worker.line is None:
         return not any(id(w) in stuck for w in _awaited(worker))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Callable, Iterable
 
 import simpy
@@ -45,25 +46,25 @@ class Journeys(Floor):
         self.resume_lines: dict[tuple[int, int], Line] = {}
         self.opens = [(o.tolist(), c.tolist()) for o, c in tables.calendars]
 
+    @abstractmethod
     def end_of_step(self, token: Token) -> int:
         """What the end of the work brings; returns the next step."""
-        raise NotImplementedError
 
+    @abstractmethod
     def turn(self, token: Token, turned: Turned) -> int:
         """The step is left by another way; returns the next step."""
-        raise NotImplementedError
 
+    @abstractmethod
     def leave(self, token: Token, reason: int, doses: int = 0) -> None:
         """The token is gone."""
-        raise NotImplementedError
 
+    @abstractmethod
     def record(self, token: Token, step: int) -> None:
         """Note the truth about a main token at the end of a visit."""
-        raise NotImplementedError
 
+    @abstractmethod
     def cancel(self, batch: Batch, branches: tuple[int, ...]) -> None:
         """Side tokens of these branches are no longer wanted."""
-        raise NotImplementedError
 
     def note(self, token: Token, kind: int, since: int, value: float = -1.0, reason: int = 0, *, resource: int = -1,
              time_s: int = -1, still_open: int = 0) -> None:
@@ -362,7 +363,7 @@ class Journeys(Floor):
                 except simpy.Interrupt as interrupt:
                     token.ready = None
                     self.withdraw(token)
-                    self._answer_stopped(token, called(interrupt), people)
+                    self._answer_stopped(token, called(interrupt))
         finally:
             del self.stopped[key]
             self.note(token, Kind.STOPPED, since)
@@ -370,7 +371,7 @@ class Journeys(Floor):
         token.state = WORKING
         self._show_work(token)
 
-    def _answer_stopped(self, token: Token, call: Call, people: tuple[NeedRow, ...]) -> None:
+    def _answer_stopped(self, token: Token, call: Call) -> None:
         if call.kind == SHUT_CALL:
             return
         if call.kind == DOWN_CALL and call.rule == REDO and call.unit is not None and call.unit.holder is token:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from foundry.engine import rules
-from foundry.engine.lines import Lines
+from foundry.engine.lines import Lines, MissingReading
 from foundry.streams import normal_quantile
 from foundry.tables import BranchRow, StepRow, Tables
 from processes.cells import ATTRIBUTES, CAUSES, CULTURE, THRESHOLD_CONTAMINATION, VIALS, new_record
@@ -86,6 +86,8 @@ class Latent:
         values = np.zeros(CULTURE)
         for k, (law, key, reading) in enumerate(step.parameters):
             if reading >= 0:
+                if reading not in readings:
+                    raise MissingReading(f"step {step.name} needs a reading of {floor.tables.assays[reading].name}, and batch {visit[0]} has none")
                 values[k] = readings[reading]
             else:
                 values[k] = floor.drawn(law, key, *visit)

@@ -8,6 +8,7 @@ priority made of its content, and the handing out has the lowest priority of all
 from __future__ import annotations
 
 import heapq
+from abc import ABC, abstractmethod
 from bisect import insort
 from collections.abc import Generator, Iterable
 from operator import attrgetter
@@ -48,6 +49,10 @@ def called(interrupt: simpy.Interrupt) -> Call:
 
 class Overrun(RuntimeError):
     """An event budget or a round budget is spent; the message names what kept happening."""
+
+
+class MissingReading(Overrun):
+    """A step needs a reading that its batch does not have: the step that would have read it was not done."""
 
 
 class Unit:
@@ -101,7 +106,7 @@ class Line:
         return need.for_s if 0 <= need.for_s < self.planned_s else self.planned_s
 
 
-class Worker:
+class Worker(ABC):
     """What a token and a unit's job share: a place in a line, units taken, and an event that says go."""
 
     __slots__ = ("batch", "began_s", "entry", "go", "last", "line", "number", "priority", "process", "queued_s", "ready", "shift", "stages",
@@ -132,9 +137,9 @@ class Worker:
         """Units it keeps while stopped."""
         return (unit for need, units in self.taken if not need.people for unit in units)
 
+    @abstractmethod
     def hold_rules(self, unit: Unit) -> tuple[float, ...]:
         """Cumulative chances of wait, redo, lose, abort when ``unit`` fails."""
-        raise NotImplementedError
 
     def label(self) -> tuple[int, int, int, int]:
         """(batch, token, step, attempt) of its unit rows."""
@@ -163,7 +168,7 @@ class Due(simpy.Event):
         env.schedule(self, place(kind, a, b), delay)
 
 
-class Lines:
+class Lines(ABC):
     """Time, draws, and the lines in which work waits for pools. The layers above add units, journeys and batches."""
 
     def __init__(self, tables: Tables, seed: int, replication: int) -> None:
@@ -222,9 +227,9 @@ class Lines:
         self.poke()
         return worker.go
 
+    @abstractmethod
     def begin(self, worker: Worker) -> None:
         """The work starts in this instant: all that the layers above do at a start, and its first stage falls due."""
-        raise NotImplementedError
 
     def stage(self, worker: Worker) -> simpy.Event:
         """The stage of the work it is in falls due after its remaining seconds (B1, N5)."""
@@ -368,8 +373,9 @@ class Lines:
         for hold in line.holds:
             self.take_hold(worker, hold, self._units(worker, hold.pool, hold.count))
 
+    @abstractmethod
     def take_hold(self, worker: Worker, hold: HoldRow, units: list[Unit]) -> None:
-        raise NotImplementedError
+        """Units taken with a start and kept beyond it (N3)."""
 
     def _units(self, worker: Worker, p: int, count: int) -> list[Unit]:
         """The lowest-numbered free units of a pool."""

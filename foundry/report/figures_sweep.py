@@ -146,7 +146,8 @@ def view_sentence(found: Sequence[Cell], kpi: str, currency: str, over: Sequence
     unit = f" {currency}" if kpi == COST else ""
     if kpi == COST and met:
         mine = min(met, key=lambda c: c.mean(kpi))
-        return f"The cheapest point{of} that meets {number(mine.demand)} doses a year: {place(mine)}, with {mine.text(COST)}{unit} per dose."
+        lead = f"The cheapest point{of} that meets {number(mine.demand)} doses a year"
+        return f"{lead}: {place(mine)}, with {mine.text(COST)}{unit} per dose."
     if kpi == COST and any(cell.meets is False for cell in chosen):
         nearest = max(chosen, key=lambda c: (c.mean(DEMAND), c.mean(DOSES)))
         chance = percent(nearest.mean(DEMAND), 0)

@@ -365,7 +365,7 @@ def test_days_that_few_batches_reach_are_left_out() -> None:
 
 
 def test_the_package_offers_what_it_says_and_no_more() -> None:
-    assert sorted(foundry.__all__) == dir(foundry) == ["__version__", "compare", "load", "run"]
+    assert sorted(foundry.__all__) == dir(foundry) == ["__version__", "compare", "load", "run", "sweep"]
     assert all(getattr(foundry, name) for name in foundry.__all__)
     with pytest.raises(AttributeError, match="no attribute 'simulate'"):
         _ = foundry.simulate

@@ -118,7 +118,8 @@ def test_short_names_of_paths() -> None:
 
 
 def test_a_point_is_what_a_run_of_it_gives(found: Sweep) -> None:
-    alone = foundry.run(foundry.load("hicm188_automated", set=[*HICM, f"{OPERATORS}=2", f"{REACTORS}=1"]), reps=5)
+    changes = [*HICM, f"{OPERATORS}=2", f"{REACTORS}=1", "demand.doses_per_year=60"]
+    alone = foundry.run(foundry.load("hicm188_automated", set=changes), reps=5)
     point = found.points[2]
 
     assert point.settings == {OPERATORS: 2, REACTORS: 1}

@@ -1,0 +1,127 @@
+"""Units in the compiled engine: the state that the log shows of them, and when they fail next. Rule by rule that of floor.py."""
+
+# ruff: noqa: F403, F405 - columns are the words of the engine; numba takes plain loops
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from foundry.engine.arrays import *
+from foundry.engine.compiled_state import *
+from foundry.events import Kind
+from foundry.streams import draw, u01
+
+DOWN_KIND, WORKING_KIND, NO_STATE = int(Kind.DOWN), int(Kind.WORKING), -1
+
+
+@inlined
+def uniform(s: Any, key: int, who: int, path: int, visit: int) -> float:
+    """A uniform number at its address (F1)."""
+    return float(u01(s.n[SEED], key, s.n[REPLICATION], who, path, visit))
+
+
+@inlined
+def is_token(a: Any, w: int) -> bool:
+    """Whether a worker is a token, else it is the job of unit ``w``."""
+    return bool(w >= a.numbers[UNITS])
+
+
+# ---- states of units
+
+
+@inlined
+def mark_list(a: Any, s: Any, w: int, head: int, kind: int) -> None:
+    """Show a state with a worker's label on all units in its list TAKEN or HELD; while a unit is down it waits (L3)."""
+    _mark_from(a, s, s.worker[w, head], np.int64(kind), w)
+
+
+@kernel
+def _mark_from(a: Any, s: Any, u: int, kind: int, w: int) -> None:
+    while u >= 0:
+        if is_token(a, w):
+            _want(s, u, kind, s.worker[w, BATCH], s.worker[w, NUMBER], s.worker[w, STEP], s.worker[w, ATTEMPT])
+        else:
+            _want(s, u, kind, -1, -1, -1, -1)
+        show(a, s, u)
+        u = s.unit[u, UNIT_NEXT]
+
+
+@inlined
+def _want(s: Any, u: int, kind: int, batch: int, token: int, step: int, attempt: int) -> None:
+    """The state of a unit that is not down; kind NO_STATE: free."""
+    s.unit[u, WANTED] = kind
+    s.unit[u, WANTED + 1] = batch
+    s.unit[u, WANTED + 2] = token
+    s.unit[u, WANTED + 3] = step
+    s.unit[u, WANTED + 4] = attempt
+
+
+@inlined
+def show_plain(a: Any, s: Any, u: int, kind: int) -> None:
+    """A state without a holder."""
+    _want(s, u, kind, -1, -1, -1, -1)
+    show(a, s, u)
+
+
+@hot
+def show(a: Any, s: Any, u: int) -> None:
+    """Close the row of the state in the log, if the unit is in another by now, and open the next. Down comes first (L3)."""
+    unit, now = s.unit, s.n[NOW]
+    down = unit[u, DOWN] == 1
+    kind = DOWN_KIND if down else unit[u, WANTED]
+    shown = unit[u, SHOWN]
+    same = shown == kind
+    if same and not down and kind != NO_STATE:
+        for k in range(1, 5):
+            same = same and unit[u, SHOWN + k] == unit[u, WANTED + k]
+    if same:
+        return
+    if shown != NO_STATE and now > unit[u, SHOWN_S]:
+        put_state(s, u, now, 0)
+    if unit[u, RUNS] == 1:
+        _working_clock(a, s, u, kind)
+    unit[u, SHOWN] = kind
+    for k in range(1, 5):
+        unit[u, SHOWN + k] = -1 if down else unit[u, WANTED + k]
+    unit[u, SHOWN_S] = now
+
+
+@inlined
+def put_state(s: Any, u: int, time: int, still_open: int) -> None:
+    """The row of the state that a unit is in."""
+    unit = s.unit
+    batch = unit[u, SHOWN + 1]
+    put(s, time, unit[u, SHOWN_S], unit[u, SHOWN], batch, -1 if batch < 0 else 0, unit[u, SHOWN + 2], unit[u, SHOWN + 3],
+        unit[u, SHOWN + 4], unit[u, POOL], unit[u, UNIT_NUMBER], -1.0, 0, still_open)
+
+
+@inlined
+def _working_clock(a: Any, s: Any, u: int, kind: int) -> None:
+    """Failures by seconds worked run while the unit works (B4)."""
+    if s.unit[u, SHOWN] == WORKING_KIND:
+        s.unit[u, TO_FAILURE] -= s.n[NOW] - s.unit[u, SHOWN_S]
+        s.unit[u, CLOCK] = -1
+    if kind == WORKING_KIND:
+        _set_failure(a, s, u)
+
+
+# ---- failures
+
+
+@inlined
+def next_failure(a: Any, s: Any, u: int) -> None:
+    """Draw the time to the next failure; by the calendar it runs at once."""
+    p = s.unit[u, POOL]
+    drawn = uniform(s, a.pools[p, TTF_KEY], s.unit[u, UNIT_NUMBER], 0, s.unit[u, FAILURES] + 1)
+    s.unit[u, TO_FAILURE] = max(1, math.floor(draw(a.laws, a.grid, a.pools[p, TTF_LAW], drawn) + 0.5))
+    if a.pools[p, WORKING_CLOCK] == 0:
+        _set_failure(a, s, u)
+
+
+@inlined
+def _set_failure(a: Any, s: Any, u: int) -> None:
+    clock = stamp(s)
+    s.unit[u, CLOCK] = clock
+    due(a, s, max(0, s.unit[u, TO_FAILURE]), FAILURE, s.unit[u, POOL], s.unit[u, UNIT_NUMBER], u, clock)
