@@ -87,7 +87,8 @@ class Latent:
         for k, (law, key, reading) in enumerate(step.parameters):
             if reading >= 0:
                 if reading not in readings:
-                    raise MissingReading(f"step {step.name} needs a reading of {floor.tables.assays[reading].name}, and batch {visit[0]} has none")
+                    assay = floor.tables.assays[reading].name
+                    raise MissingReading(f"step {step.name} needs a reading of {assay}, and batch {visit[0]} has none")
                 values[k] = readings[reading]
             else:
                 values[k] = floor.drawn(law, key, *visit)
