@@ -215,7 +215,7 @@ class _Numbering:
         line = len(self.lines)
         for wanted in range(1 << len(s.holds)):
             self._line(list(range(*needs)), [h for k, h in enumerate(s.holds) if wanted >> k & 1], planned, s.start_on, s.reserve)
-        resume = self._resume_lines(*needs, s.reserve, people_only=True)
+        resume = self._resume_lines(needs[0], needs[1], s.reserve, people_only=True)
         bands = self._rows(self.bands, [[b.go, b.deviation, b.reason, self._floats((b.low, b.high))] for b in s.bands])
         forks = self._rows(self.branches, [self._branch(b) for b in s.forks])
         parameters = self._rows(self.parameters, [list(p) for p in s.parameters])
@@ -244,7 +244,7 @@ class _Numbering:
     def _job(self, j: JobRow, order: int) -> int:
         needs = self._need_rows(j.needs)
         line = self._line(list(range(*needs)), [], j.planned_s if j.shift == FIT else -1, -1, 0)
-        resume = self._resume_lines(*needs, 0, people_only=False)
+        resume = self._resume_lines(needs[0], needs[1], 0, people_only=False)
         self.jobs.append([j.kind, j.law, j.key, *needs, j.shift, j.priority, j.every_s, j.first_s, j.stagger_s, line, resume, order])
         return len(self.jobs) - 1
 

@@ -182,7 +182,7 @@ def _stage_over(a: Any, s: Any, w: int, kind: int) -> None:
     elif kind == PART:
         end_part(a, s, w)
     elif kind == TARGET:
-        proceed(a, s, w, np.int64(TO_QUEUE))
+        proceed(a, s, w, plain(TO_QUEUE))
     else:
         end_job(a, s, w)
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from foundry.engine.arrays import *
 from foundry.engine.compiled_floor import give_back, give_back_list
 from foundry.engine.compiled_latent import doses, end_environment, look, read
@@ -100,7 +98,7 @@ def _part(a: Any, s: Any, w: int, go: int) -> None:
 @inlined
 def record(a: Any, s: Any, w: int, step: int) -> None:
     """Note the truth about a main token at the end of a visit, or (step -1) of the batch."""
-    _record(a, s, w, np.int64(step))
+    _record(a, s, w, plain(step))
 
 
 @hot
@@ -122,7 +120,7 @@ def _look(a: Any, s: Any, w: int) -> tuple[int, float]:
     """Read the record with error (K4). At the line an invalid run is read again at once."""
     worker, assay, row = s.worker, a.steps[s.worker[w, STEP], LOOK], s.worker[w, BRANCH]
     at_line = row < 0 or a.branches[row, BRANCH_ASSAY] < 0
-    mark, value, again, more = PLAIN, 0.0, np.int64(0), True
+    mark, value, again, more = PLAIN, 0.0, plain(0), True
     while more:
         value, mark = read(a, s, w, again)
         reason = a.numbers[R_BELOW] if mark == BELOW_LOD else a.numbers[R_INVALID] if mark == INVALID else 0
@@ -230,7 +228,7 @@ def _decide(a: Any, s: Any, w: int) -> bool:
         released = released or s.batch[b, OUTCOMES + p] == 0
     made = doses(a, s, w) if released else 0
     first = s.batch[b, OUTCOMES + s.batch[b, FIRST_REASON]]
-    _part(a, s, w, np.int64(END))
+    _part(a, s, w, plain(END))
     leave(a, s, w, a.numbers[R_RELEASED] if released else a.reasons[first, REJECTED], made)
     return True
 
@@ -249,7 +247,7 @@ def _rejects(a: Any, s: Any, b: int, p: int) -> int:
 @inlined
 def leave(a: Any, s: Any, w: int, reason: int, made: int) -> int:
     """The token is gone and frees all; a batch ends with its main token (F4). Returns GONE."""
-    return _leave(a, s, w, reason, np.int64(made))
+    return _leave(a, s, w, reason, plain(made))
 
 
 @kernel

@@ -6,8 +6,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 from foundry.engine.arrays import *
 from foundry.engine.compiled_lines import add_unit, enter, link, poke, set_available, set_free, set_not_free, unlink, withdraw
 from foundry.engine.compiled_state import *
@@ -112,13 +110,13 @@ def _give_back_from(a: Any, s: Any, u: int) -> None:
 @inlined
 def give_need(a: Any, s: Any, w: int, need: int) -> None:
     """Give the units of one need back, before the end of the work (N5)."""
-    _give_taken(a, s, w, np.int64(need), np.int64(0))
+    _give_taken(a, s, w, plain(need), plain(0))
 
 
 @inlined
 def give_people(a: Any, s: Any, w: int) -> None:
     """Give all people back that a step still has (B1)."""
-    _give_taken(a, s, w, np.int64(-1), np.int64(1))
+    _give_taken(a, s, w, plain(-1), plain(1))
 
 
 @kernel
@@ -146,10 +144,10 @@ def care(a: Any, s: Any, u: int) -> None:
         while unit[u, PLANS_DUE] >> plan & 1 == 0:
             plan += 1
         unit[u, PLANS_DUE] &= unit[u, PLANS_DUE] - 1
-        _begin_job(a, s, u, a.pools[p, PLAN_JOBS] + plan, np.int64(-1))
+        _begin_job(a, s, u, a.pools[p, PLAN_JOBS] + plan, plain(-1))
     elif unit[u, DIRTY] == 1 and a.pools[p, CLEANING] >= 0:
         unit[u, DIRTY] = 0
-        _begin_job(a, s, u, a.pools[p, CLEANING], np.int64(-1))
+        _begin_job(a, s, u, a.pools[p, CLEANING], plain(-1))
     else:
         show_plain(a, s, u, NO_STATE)
         set_free(a, s, u)

@@ -181,7 +181,7 @@ def doses(a: Any, s: Any, w: int) -> int:
     """Doses in a released batch: vials left after those for quality control."""
     if a.numbers[BIOLOGY] == 0:
         return 0
-    return max(0, int(s.record[w, VIALS]) - a.numbers[QC_VIALS]) // a.numbers[VIALS_PER_DOSE]
+    return int(max(0, int(s.record[w, VIALS]) - a.numbers[QC_VIALS]) // a.numbers[VIALS_PER_DOSE])
 
 
 @kernel

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from foundry.engine.arrays import *
 from foundry.engine.compiled_state import *
 
@@ -147,7 +145,7 @@ def add_unit(s: Any, w: int, head: int, u: int) -> None:
 @inlined
 def link(s: Any, w: int, kind: int) -> None:
     """Put a worker among those that can be paused or those that are stopped."""
-    _link(s, w, np.int64(kind))
+    _link(s, w, plain(kind))
 
 
 @hot

@@ -6,8 +6,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 from foundry.engine.arrays import *
 from foundry.engine.compiled_latent import new_cells
 from foundry.engine.compiled_state import *
@@ -26,7 +24,7 @@ FROM_PLAN, FROM_CAP = 0, 1              # an arrival as planned, or of a start t
 def plan_starts(a: Any, s: Any) -> None:
     """Planned starts, or as many as the cap allows at once (A1)."""
     if a.numbers[PLANNED] == 1:
-        _plan(a, s, np.int64(0))
+        _plan(a, s, plain(0))
     else:
         for _ in range(min(a.numbers[WIP_CAP], a.numbers[AT_MOST])):
             _start_now(a, s)
@@ -76,7 +74,7 @@ def _start_now(a: Any, s: Any) -> None:
 def _begin(a: Any, s: Any, number: int) -> None:
     """A batch begins: its main token sets out."""
     b = _new_batch(a, s, number)
-    w = new_token(a, s, b, np.int64(0), np.int64(0), np.int64(-1))
+    w = new_token(a, s, b, plain(0), plain(0), plain(-1))
     s.batch[b, MAIN] = w
     new_cells(a, s, w)
     call(s, w, START_CALL, -1, a.numbers[FIRST_STEP])

@@ -7,7 +7,8 @@ when the worker waits for something else by then.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 from numba import njit
@@ -92,16 +93,39 @@ _POSITIONS = np.zeros(37, dtype=np.int64)
 _POSITIONS[[(1 << bit) % 37 for bit in range(UNITS_A_WORD)]] = range(UNITS_A_WORD)
 
 
-kernel = njit(cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False)
-"""Compiled once, to be called by compiled functions alone: without a way in from Python it compiles in a fifth of the time. It is called
-with plain integers: a literal argument would make a copy of it. Nothing is allocated, so arrays are not counted: to count forty of them at
-each call would cost more than all the rest."""
-hot = njit(cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False, forceinline=True)
-"""A kernel called so often that to hand it forty arrays would take longer than its work: LLVM puts it where it is called."""
-entry = njit(cache=True, nogil=True, _nrt=False)
-"""The way in from Python."""
-inlined = njit(inline="always")
-"""For what is small or has one caller, or gives a kernel the plain integers it wants."""
+Function = TypeVar("Function", bound=Callable[..., Any])
+UNCOUNTED: dict[str, Any] = {"cache": True, "_nrt": False}          # nothing is allocated, so arrays are not counted
+INNER: dict[str, Any] = {**UNCOUNTED, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+
+
+def entry(function: Function) -> Function:
+    """The way in from Python: compiled without the interpreter's lock."""
+    return cast(Function, njit(nogil=True, **UNCOUNTED)(function))
+
+
+def kernel(function: Function) -> Function:
+    """Compiled once, to be called by compiled functions alone: without a way in from Python it compiles in a fifth of the time.
+
+    It is called with plain integers (`plain`): a literal argument would make a copy of it. Arrays are not counted: to count
+    forty of them at each call would cost more than all the rest.
+    """
+    return cast(Function, njit(**INNER)(function))
+
+
+def hot(function: Function) -> Function:
+    """A kernel called so often that to hand it forty arrays would take longer than its work: LLVM puts it where it is called."""
+    return cast(Function, njit(forceinline=True, **INNER)(function))
+
+
+def inlined(function: Function) -> Function:
+    """For what is small or has one caller, or gives a kernel the plain integers it wants."""
+    return cast(Function, njit(inline="always")(function))
+
+
+@inlined
+def plain(value: int) -> int:
+    """A plain integer of a literal."""
+    return np.int64(value)  # type: ignore[return-value]
 
 
 class State(NamedTuple):
@@ -209,7 +233,7 @@ def stamp(s: Any) -> int:
 @inlined
 def due(a: Any, s: Any, delay: int, kind: int, first: int, second: int, who: int, stamped: int) -> None:
     """Something falls due after ``delay`` seconds, in its place of that instant: (kind, first, second) (T3)."""
-    _schedule(a, s, s.n[NOW] + delay, (kind << 59) + (first << 28) + second, np.int64(who), np.int64(stamped))
+    _schedule(a, s, s.n[NOW] + delay, (kind << 59) + (first << 28) + second, plain(who), plain(stamped))
 
 
 @hot
@@ -273,7 +297,7 @@ def put(s: Any, time: int, since: int, kind: int, batch: int, product: int, toke
 @inlined
 def note(s: Any, w: int, kind: int, since: int, value: float, reason: int, resource: int) -> None:
     """Append a token's row that ends now."""
-    _note(s, w, np.int64(kind), since, np.float64(value), np.int64(reason), np.int64(resource))
+    _note(s, w, plain(kind), since, float(value), plain(reason), plain(resource))
 
 
 @hot

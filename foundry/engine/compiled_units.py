@@ -6,8 +6,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 from foundry.engine.arrays import *
 from foundry.engine.compiled_state import *
 from foundry.events import Kind
@@ -34,7 +32,7 @@ def is_token(a: Any, w: int) -> bool:
 @inlined
 def mark_list(a: Any, s: Any, w: int, head: int, kind: int) -> None:
     """Show a state with a worker's label on all units in its list TAKEN or HELD; while a unit is down it waits (L3)."""
-    _mark_from(a, s, s.worker[w, head], np.int64(kind), w)
+    _mark_from(a, s, s.worker[w, head], plain(kind), w)
 
 
 @kernel
