@@ -311,7 +311,8 @@ class _Change:
             kept = {k: entry for k, entry in _found(root, number).entries.items() if k in ("range", "per", "category")}
             return replaced(root, number, mapping({"value": Entry(key, node), **kept, "source": hand}, node.mark), key)
         changed = replaced(_found(root, number), path[len(number):], node, key)
-        return replaced(root, number, mapping({**changed.entries, "source": hand}, changed.mark), key)
+        kept = {k: entry for k, entry in changed.entries.items() if k != "confidence" or k == path[-1]}
+        return replaced(root, number, mapping({**kept, "source": hand}, changed.mark), key)
 
     def _path(self, root: Node) -> Path | None:
         """The place the words name; items of lists by number or name, steps of the recipe as ``recipe.steps.NAME``."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foundry.events import Kind
-from foundry.outcomes import ABORTED, DISPOSITIONS, GOOD, REJECTED, RELEASED, ended_in, released
+from foundry.outcomes import ABORTED, DISPOSITIONS, GOOD, REJECTED, RELEASED, ended_in, released, released_in
 from foundry.prices import CATEGORIES, PriceBook
 from foundry.states import open_seconds, total
 from foundry.tables import DAY, YEAR
@@ -64,7 +64,7 @@ def costs(rows: Rows, batches: Rows, book: PriceBook, window: Window) -> Sums:
     begin, end = window
     inside = rows[(rows["time_s"] >= begin) & (rows["time_s"] < end)]
     by_category = total(inside["amount_cents"], inside["category"], len(CATEGORIES))
-    done = ended_in(batches, window) & released(batches)
+    done = released_in(batches, window)
     doses = float(batches["doses"][done].sum())
     good = float(batches["doses"][done & (batches["true_good"] == GOOD)].sum())
     everything = by_category.sum() / 100

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foundry.events import Kind
-from foundry.outcomes import ABORTED, BAD, GOOD, NOT_JUDGED, REJECTED, RELEASED, cause_names, ended_in, released
+from foundry.outcomes import ABORTED, BAD, GOOD, NOT_JUDGED, REJECTED, RELEASED, cause_names, ended_in, released, released_in
 from foundry.states import MAINTAINED, STATES, WORK, UnitSeconds, total, unit_seconds
 from foundry.tables import DAY, YEAR
 
@@ -35,17 +35,17 @@ class Kpi(NamedTuple):
 
 
 KPIS: dict[str, Kpi] = {
-    "doses_released_per_year": Kpi("doses/year", "doses released in the window ÷ its years"),
-    "batches_started": Kpi("batches", "batches whose first step was due or begun in the window"),
-    "batches_released": Kpi("batches", "batches released or finished in the window"),
+    "doses_released_per_year": Kpi("doses/year", "doses first released in the window ÷ its years"),
+    "batches_started": Kpi("batches", "batches that joined the line of their first step in the window"),
+    "batches_released": Kpi("batches", "batches first released, or finished, in the window"),
     "batch_failure_rate": Kpi("fraction", "(rejected + aborted) ÷ ended; [cause]: the first observed reason"),
     "true_failure_rate": Kpi("fraction", "batches truly outside the limits that ended them ÷ batches judged; [cause]: from the records"),
     "consumer_risk": Kpi("fraction", "released though truly out of limits ÷ decided by a panel"),
     "producer_risk": Kpi("fraction", "rejected though truly within limits ÷ decided by a panel"),
     "bad_given_released": Kpi("fraction", "released though truly out of limits ÷ released"),
-    "first_pass_yield": Kpi("fraction", "released without retry, deviation or retest ÷ ended"),
-    "lead_time_d": Kpi("d", "first step to release, batches released in the window; [p50], [p90]"),
-    "release_lead_time_d": Kpi("d", "end of fill to release, batches released in the window; [p50], [p90]"),
+    "first_pass_yield": Kpi("fraction", "released without retry, deviation or retest ÷ ended; a look repeated on a schedule is no retry"),
+    "lead_time_d": Kpi("d", "first step to first release, batches released in the window; [p50], [p90]"),
+    "release_lead_time_d": Kpi("d", "end of fill to first release, batches released in the window; [p50], [p90]"),
     "wip_batches": Kpi("batches", "time mean of batches started and not ended"),
     "probability_demand_met": Kpi("fraction", "1 when doses released in the window reach the demand of the window"),
     "utilisation": Kpi("fraction", "working ÷ (open - planned maintenance) unit-seconds inside opening hours; [pool]"),
@@ -82,18 +82,11 @@ def measure(events: Rows, batches: Rows, tables: Tables, window: Window, *, dema
 
 
 def lead_times(batches: Rows, window: Window) -> dict[str, NDArray[np.float64]]:
-    """Lead times in days of the batches released in the window (Q4), one value per batch: from the start, and from fill."""
-    done = batches[ended_in(batches, window) & released(batches)]
+    """Lead times in days to first release of the batches released in the window (Q4), one per batch: from the start, and from fill."""
+    done = batches[released_in(batches, window)]
     filled = done[done["fill_s"] >= 0]
-    return {"lead_time_d": (done["end_s"] - done["start_s"]) / DAY, "release_lead_time_d": (filled["end_s"] - filled["fill_s"]) / DAY}
-
-
-def to_columns(sums: Sums, currency: str = "USD") -> dict[str, Any]:
-    """Columns kpi, numerator, denominator, value (NaN where not defined), unit of the ``kpis`` table of one replication."""
-    pairs = np.array(list(sums.values()), dtype=np.float64).reshape(-1, 2)
-    value = np.divide(pairs[:, 0], pairs[:, 1], out=np.full(len(pairs), np.nan), where=pairs[:, 1] != 0)
-    return {"kpi": list(sums), "numerator": pairs[:, 0], "denominator": pairs[:, 1], "value": value,
-            "unit": [describe(name, currency).unit for name in sums]}
+    return {"lead_time_d": (done["released_s"] - done["start_s"]) / DAY,
+            "release_lead_time_d": (filled["released_s"] - filled["fill_s"]) / DAY}
 
 
 # ---- batches
@@ -101,7 +94,7 @@ def to_columns(sums: Sums, currency: str = "USD") -> dict[str, Any]:
 def _production(batches: Rows, window: Window, demand_per_year: float | None) -> Sums:
     begin, end = window
     years = (end - begin) / YEAR
-    done = ended_in(batches, window) & released(batches)
+    done = released_in(batches, window)
     doses = float(batches["doses"][done].sum())
     until = np.where(batches["end_s"] < 0, end, batches["end_s"])
     present = np.minimum(until, end) - np.maximum(batches["start_s"], begin)
@@ -140,11 +133,13 @@ def _quality(events: Rows, batches: Rows, tables: Tables, window: Window) -> Sum
 
 
 def _troubled(events: Rows, batches: Rows, tables: Tables) -> Flags:
-    """Batches with a retry, a deviation or a retest. Looking again on a schedule (``every_h``) is no retry."""
+    """Batches with a retry, a deviation or a retest. A step that looks again on its schedule (``every_h``) makes no retry, unless the way
+    back to it leads through other steps: an extension (Q11)."""
     trouble = np.array([name.startswith("deviation:") or name in ("retry", "retest") for name in tables.reasons])
     retry = tables.reasons.index("retry")
-    scheduled = np.array([*(step.every_s > 0 for step in tables.steps), False])
-    rows = events[(events["reason"] > 0) & np.isin(events["kind"], (Kind.MEASURED, Kind.DECIDED))]
+    scheduled = np.array([*(step.every_s > 0 and all(band.go == step.index for band in step.bands if 0 <= band.go <= step.index)
+                            for step in tables.steps), False])
+    rows = events[(events["reason"] > 0) & (events["kind"] == Kind.DECIDED)]
     rows = rows[trouble[rows["reason"]] & ~((rows["reason"] == retry) & scheduled[rows["step"]])]
     return np.isin(batches["batch"], rows["batch"])
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from foundry.events import Kind
 from foundry.tables import END, BandRow
 from processes.cells import ATTRIBUTES, CAUSES, FIELDS
-from qc.measurement import measure
+from qc.measurement import INVALID, MARKS, measure
 
 if TYPE_CHECKING:
     from foundry.tables import AssayRow, Tables
@@ -32,8 +32,8 @@ GOOD, BAD, NOT_JUDGED = 1, 0, -1
 LATE = np.iinfo(np.int64).max
 
 BATCHES = np.dtype([
-    ("batch", "i4"), ("product", "i2"), ("start_s", "i8"), ("fill_s", "i8"), ("end_s", "i8"), ("disposition", "i1"), ("reason", "i4"),
-    ("stopped_at", "i2"), ("doses", "i8"), ("true_good", "i1"), ("true_cause", "i4")])
+    ("batch", "i4"), ("product", "i2"), ("start_s", "i8"), ("fill_s", "i8"), ("released_s", "i8"), ("end_s", "i8"),
+    ("disposition", "i1"), ("reason", "i4"), ("stopped_at", "i2"), ("doses", "i8"), ("true_good", "i1"), ("true_cause", "i4")])
 
 CAUSE_OF_ATTRIBUTE = {
     "contaminant_cfu_per_ml": "contamination", "mycoplasma_cfu_per_ml": "mycoplasma", "abnormal_fraction": "abnormal_clone"}
@@ -45,8 +45,10 @@ def batches(events: Rows, records: Rows, tables: Tables, attribute: Attribute) -
 
     start_s     when its main token first joined a line or worked, after the work-in-progress cap; thaw, for Q4
     fill_s      end of the last visit of the fill step; without one, when its main token last gave back equipment; -1 none
-    end_s       when it was decided, aborted or finished (F4); -1 in progress
-    disposition code of `DISPOSITIONS`; ``reason`` code of ``tables.reasons``: the observed cause of a failure, 0 otherwise
+    released_s  when the first panel released it, or it finished; -1 never. Its doses count from then on, though another panel is to decide
+    end_s       when it was decided for its last market, aborted or finished (F4); -1 in progress
+    disposition code of `DISPOSITIONS`; ``reason`` code of ``tables.reasons``: the observed cause of a failure, 0 otherwise. A batch
+                that some panel released ends as released, whatever becomes of it for other markets (F4)
     stopped_at  step at which a lost batch ended, -1 otherwise
     true_good   1, 0, or -1 not judged (Q9). An aborted batch is good when the reading that stopped it was wrong: its true
                 value goes on. ``true_cause`` is a code of `cause_names`, 0 for a good batch
@@ -56,9 +58,11 @@ def batches(events: Rows, records: Rows, tables: Tables, attribute: Attribute) -
     place = np.full(_size(main["batch"]), -1, dtype=np.int64)
     place[rows["batch"]] = np.arange(rows.size)
     _ends(rows, place, main, tables)
+    taken = _taken(rows, place, main, tables)
+    _releases(rows, place, taken, records, tables)
     _fills(rows, place, main, tables)
     if records.size and tables.biology:
-        _truth(rows, place, records, tables, attribute)
+        _truth(rows, place, taken, events, records, tables, attribute)
     return rows
 
 
@@ -72,7 +76,7 @@ def batches_columns(rows: Rows, tables: Tables) -> Columns:
     steps = np.asarray((*tables.step_names, ""), dtype=object)
     return {
         "batch": rows["batch"], "product": np.asarray((*tables.product_names, ""), dtype=object)[rows["product"]],
-        "start_s": rows["start_s"], "fill_s": rows["fill_s"], "end_s": rows["end_s"],
+        "start_s": rows["start_s"], "fill_s": rows["fill_s"], "released_s": rows["released_s"], "end_s": rows["end_s"],
         "disposition": np.asarray(DISPOSITIONS, dtype=object)[rows["disposition"]],
         "reason": np.asarray(tables.reasons, dtype=object)[rows["reason"]], "stopped_at": steps[rows["stopped_at"]],
         "doses": rows["doses"], "true_good": rows["true_good"],
@@ -85,8 +89,14 @@ def ended_in(rows: Rows, window: tuple[int, int]) -> NDArray[np.bool_]:
 
 
 def released(rows: Rows) -> NDArray[np.bool_]:
-    """Which batches count as released: released or finished (F4)."""
-    return np.isin(rows["disposition"], (RELEASED, FINISHED))
+    """Which batches count as released: by one panel at least, or finished (F4)."""
+    given: NDArray[np.bool_] = rows["released_s"] >= 0
+    return given
+
+
+def released_in(rows: Rows, window: tuple[int, int]) -> NDArray[np.bool_]:
+    """Which batches were first released, or finished, in [W, H): their doses count there, once (Q6)."""
+    return (rows["released_s"] >= max(window[0], 0)) & (rows["released_s"] < window[1])
 
 
 # ---- from the log
@@ -108,7 +118,7 @@ def _starts(main: Rows, tables: Tables) -> Rows:
     np.maximum.at(product, main["batch"], main["product"])
     rows = np.zeros(numbers.size, dtype=BATCHES)
     rows["batch"], rows["start_s"], rows["product"] = numbers, start[numbers], product[numbers]
-    for name in ("fill_s", "end_s", "stopped_at", "true_good"):
+    for name in ("fill_s", "released_s", "end_s", "stopped_at", "true_good"):
         rows[name] = -1
     rows["disposition"] = IN_PROGRESS
     return rows
@@ -127,6 +137,28 @@ def _ends(rows: Rows, place: Integers, main: Rows, tables: Tables) -> None:
     last[place[done["batch"]]] = done["step"]              # rows stand in order of time: the last one stays
     lost = np.isin(disposition[left["reason"]], (REJECTED, ABORTED))
     rows["stopped_at"][here] = np.where(lost, np.where(left["step"] >= 0, left["step"], last[here]), -1)
+
+
+def _taken(rows: Rows, place: Integers, main: Rows, tables: Tables) -> Integers:
+    """When each panel first released each batch, int64 [panel, row]; `LATE` where it did not."""
+    taken = np.full((len(tables.panels), rows.size), LATE, dtype=np.int64)
+    panel = main["resource"].astype(np.int64) - (len(tables.resource_names) - 1 - len(tables.panels))      # the gate is the last
+    yes = np.flatnonzero((main["kind"] == Kind.DECIDED) & (main["value"] == 1) & (panel >= 0) & (panel < len(tables.panels)))
+    np.minimum.at(taken, (panel[yes], place[main["batch"][yes]]), main["time_s"][yes])
+    return taken
+
+
+def _releases(rows: Rows, place: Integers, taken: Integers, records: Rows, tables: Tables) -> None:
+    """First releases; the doses of a batch that the log does not end as released are those it held then."""
+    ended = np.isin(rows["disposition"], (RELEASED, FINISHED))
+    first = taken.min(axis=0, initial=LATE)
+    rows["released_s"] = np.where(first < LATE, first, np.where(ended, rows["end_s"], -1))
+    for row in np.flatnonzero((first < LATE) & ~ended):
+        held = records[(records["batch"] == rows["batch"][row]) & (records["time_s"] <= first[row])]
+        vials = int(held["vials"][np.argsort(held["time_s"], kind="stable")[-1]])
+        rows["doses"][row] = max(0, vials - tables.qc_vials) // tables.vials_per_dose
+    over = (first < LATE) & (rows["end_s"] >= 0)
+    rows["disposition"][over], rows["reason"][over], rows["stopped_at"][over] = RELEASED, 0, -1
 
 
 def _endings(reasons: tuple[str, ...]) -> tuple[Integers, Integers]:
@@ -171,48 +203,52 @@ class Truth(NamedTuple):
         return np.array([measure(assay.kind, value, 0.0, 0.0, 0.0, assay.lod, assay.decimals, 0.0, 0.0, assay.fails_low, 0.0, 0.5, 0.5)[0]
                          for value in true])
 
+    def last(self, step: int, place: Integers, until: Integers) -> Integers:
+        """Per batch row: its last record of a step up to a time, of any step when it had not visited that one (or ``step`` is -1)."""
+        visited, ever = np.full(until.size, -1, dtype=np.int64), np.full(until.size, -1, dtype=np.int64)
+        row = place[self.batch]
+        known = (row >= 0) & (self.time_s <= until[row])
+        for answer, here in ((visited, np.flatnonzero(known & (self.step == step))), (ever, np.flatnonzero(known))):
+            np.maximum.at(answer, row[here], here)
+        return np.where(visited >= 0, visited, ever)
 
-def _truth(rows: Rows, place: Integers, records: Rows, tables: Tables, attribute: Attribute) -> None:
+
+def _truth(rows: Rows, place: Integers, taken: Integers, events: Rows, records: Rows, tables: Tables, attribute: Attribute) -> None:
     records = records[np.argsort(records["time_s"], kind="stable")]
     latent = np.ascontiguousarray(structured_to_unstructured(records[list(FIELDS)], dtype=np.float64))
     truth = Truth(records["batch"].astype(np.int64), records["step"].astype(np.int64), records["time_s"].astype(np.int64), latent,
                   attribute)
-    decided = np.flatnonzero(np.isin(rows["disposition"], (RELEASED, REJECTED)))
-    if tables.panels and decided.size:
-        _judge_panels(rows, decided, truth, place, tables)
-    for row in np.flatnonzero(rows["disposition"] == ABORTED):
-        _judge_stop(rows, int(row), truth, place, tables)
+    if tables.panels:
+        _judge_panels(rows, taken, truth, place, tables)
+    lost = np.flatnonzero(rows["disposition"] == ABORTED)
+    asides = events[(events["token"] > 0) & np.isin(events["kind"], (Kind.MEASURED, Kind.LEFT))] if lost.size else events[:0]
+    for row in lost:
+        _judge_stop(rows[row], asides[asides["batch"] == rows["batch"][row]], truth, tables)
 
 
-def _last_record(truth: Truth, step: int, place: Integers, count: int) -> Integers:
-    """Per batch row: its last record of a step, of its end when it never visited the step (or ``step`` is -1); -1 without any."""
-    visited, ended = np.full(count, -1, dtype=np.int64), np.full(count, -1, dtype=np.int64)
-    for answer, wanted in ((visited, step), (ended, -1)):
-        here = np.flatnonzero(truth.step == wanted)
-        here = here[place[truth.batch[here]] >= 0]
-        np.maximum.at(answer, place[truth.batch[here]], here)
-    return np.where(visited >= 0, visited, ended)
-
-
-def _judge_panels(rows: Rows, decided: Integers, truth: Truth, place: Integers, tables: Tables) -> None:
-    """Q9: truly good when one panel's limits all hold; otherwise the first limit of the first panel that fails names the cause."""
-    good, first = np.zeros(decided.size, dtype=bool), np.full(decided.size, -1, dtype=np.int64)
-    for panel in tables.panels:
-        fine = np.ones(decided.size, dtype=bool)
+def _judge_panels(rows: Rows, taken: Integers, truth: Truth, place: Integers, tables: Tables) -> None:
+    """Q9: a released batch is truly good when the limits of every panel that released it hold, as it was then; a rejected one when those
+    of any panel do. Otherwise the first limit that fails, of the first such panel, names the cause."""
+    by_panel, fails = taken < LATE, np.full((len(tables.panels), rows.size), -1, dtype=np.int64)
+    some = released(rows) & (rows["disposition"] != FINISHED)
+    decided = np.flatnonzero(some | (rows["disposition"] == REJECTED))
+    if not decided.size:
+        return
+    for p, panel in enumerate(tables.panels):
         for limit in panel.limits:
-            at = _last_record(truth, limit.sampled_at, place, rows.size)[decided]
-            if (at < 0).any():                             # without records nothing can be judged
-                return
+            at = truth.last(limit.sampled_at, place, taken[p])[decided]
+            assert (at >= 0).all(), "a batch that was decided has a record"
             reading = truth.reads(tables.assays[limit.assay], at)
-            holds = (reading >= limit.low) & (reading <= limit.high)
-            first[~holds & (first < 0)] = limit.assay
-            fine &= holds
-        good |= fine
-    rows["true_good"][decided] = np.where(good, GOOD, BAD)
-    at = _last_record(truth, -1, place, rows.size)[decided]
-    for k in np.flatnonzero(~good):
-        assay = tables.assays[first[k]]
-        rows["true_cause"][decided[k]] = _cause(tables, assay, truth.latent[at[k]], tables.reasons.index(assay.name))
+            missed = decided[~((reading >= limit.low) & (reading <= limit.high))]
+            fails[p, missed] = np.where(fails[p, missed] < 0, limit.assay, fails[p, missed])
+    fine = fails < 0
+    good = np.where(by_panel.any(axis=0), (fine | ~by_panel).all(axis=0), fine.any(axis=0))
+    rows["true_good"][decided] = np.where(good[decided], GOOD, BAD)
+    at = truth.last(-1, place, np.full(rows.size, LATE))
+    for row in decided[~good[decided]]:
+        asked = by_panel[:, row] if by_panel[:, row].any() else np.ones(len(tables.panels), dtype=bool)
+        assay = tables.assays[next(code for code in fails[asked, row] if code >= 0)]
+        rows["true_cause"][row] = _cause(tables, assay, truth.latent[at[row]], tables.reasons.index(assay.name))
 
 
 def _cause(tables: Tables, assay: AssayRow, latent: Floats, otherwise: int) -> int:
@@ -227,43 +263,64 @@ def _cause(tables: Tables, assay: AssayRow, latent: Floats, otherwise: int) -> i
     return otherwise
 
 
-def _judge_stop(rows: Rows, row: int, truth: Truth, place: Integers, tables: Tables) -> None:
-    """An aborted batch: would the true value have gone on at the gate, or in the sample, that stopped it?"""
-    reason, stopped_at = int(rows["reason"][row]), int(rows["stopped_at"][row])
-    rows["true_good"][row], rows["true_cause"][row] = BAD, reason
-    stop = _reading_behind(tables, reason, stopped_at)
-    at = -1 if stop is None else _last_record(truth, stop.read_at, place, rows.size)[row]
-    if stop is None or at < 0:
+def _judge_stop(batch: Any, asides: Rows, truth: Truth, tables: Tables) -> None:
+    """An aborted batch (a row): would the true value have gone on at the gate, or in the sample, that stopped it?"""
+    reason = int(batch["reason"])
+    batch["true_good"], batch["true_cause"] = BAD, reason
+    stop = _reading_behind(batch, asides, truth, tables)
+    if stop is None:
         return
-    reading = truth.reads(tables.assays[stop.assay], np.array([at]))[0]
+    reading = truth.reads(tables.assays[stop.assay], np.array([stop.at]))[0]
     band = next((b for b in stop.bands if b.low <= reading <= b.high), None)
     if band is not None and (band.go == END or band.go > stop.gate):
-        rows["true_good"][row], rows["true_cause"][row] = GOOD, 0
+        batch["true_good"], batch["true_cause"] = GOOD, 0
     else:
-        rows["true_cause"][row] = _cause(tables, tables.assays[stop.assay], truth.latent[at], reason)
+        batch["true_cause"] = _cause(tables, tables.assays[stop.assay], truth.latent[stop.at], reason)
 
 
 class Stop(NamedTuple):
-    """The reading that stopped a batch: assay, main step of its record, bands of the gate, and the gate's step."""
+    """The reading that stopped a batch: assay, record of what was read, bands of the gate, and the gate's step."""
 
     assay: int
-    read_at: int
+    at: int
     bands: tuple[BandRow, ...]
     gate: int
 
 
-def _reading_behind(tables: Tables, reason: int, stopped_at: int) -> Stop | None:
-    """The gate or sample that stops batches with this reason; None when no reading does (a breakdown, a window)."""
+def _reading_behind(batch: Any, asides: Rows, truth: Truth, tables: Tables) -> Stop | None:
+    """The gate or sample that stopped a batch, read where it was taken; None when no reading did (a breakdown, a window).
+
+    ``asides`` are the MEASURED and LEFT rows of its side tokens.
+    """
+    reason, end_s = int(batch["reason"]), int(batch["end_s"])
     main = tables.steps[: tables.main_steps]
-    gate = next((step for step in main if step.index == stopped_at and any(band.reason == reason for band in step.bands)), None)
+    mine = np.flatnonzero((truth.batch == batch["batch"]) & (truth.time_s <= end_s))
+    gate = next((step for step in main if step.index == batch["stopped_at"] and any(band.reason == reason for band in step.bands)), None)
     if gate is not None and gate.look >= 0:
-        return Stop(gate.look, gate.index, gate.bands, gate.index)
-    for step in reversed(main):
-        for fork in step.forks:
-            if fork.assay < 0:
-                continue
-            if gate is not None and fork.index == gate.of:
-                return Stop(fork.assay, step.index, gate.bands, gate.index)
-            if gate is None and fork.reason == reason:
-                return Stop(fork.assay, step.index, (BandRow(fork.low, fork.high, END, 0, reason),), step.index)
-    return None
+        visits = mine[truth.step[mine] == gate.index]
+        return Stop(gate.look, int(visits[-1]), gate.bands, gate.index) if visits.size else None
+    branch = gate.of if gate is not None else next((fork.index for step in main for fork in step.forks if fork.reason == reason), -1)
+    forks = {step.index: fork for step in main for fork in step.forks if fork.index == branch and fork.assay >= 0}
+    visits = mine[np.isin(truth.step[mine], list(forks))]
+    if not visits.size:
+        return None
+    at_time = {int(truth.time_s[i]): int(i) for i in visits}
+    read = [(at_time[drawn_s], result_s, value) for drawn_s, result_s, value in _readings(asides, next(iter(forks.values())).assay, tables)
+            if drawn_s in at_time and result_s <= end_s]
+    if gate is None:                                       # the reading that failed its limit in that second
+        read = [(at, result_s, value) for at, result_s, value in read
+                if result_s == end_s and not forks[int(truth.step[at])].low <= value <= forks[int(truth.step[at])].high][:1]
+    at = read[-1][0] if read else int(visits[-1])
+    fork = forks[int(truth.step[at])]
+    if gate is not None:
+        return Stop(fork.assay, at, gate.bands, gate.index)
+    return Stop(fork.assay, at, (BandRow(fork.low, fork.high, END, 0, reason),), int(truth.step[at]))
+
+
+def _readings(asides: Rows, assay: int, tables: Tables) -> list[tuple[int, int, float]]:
+    """When it was drawn, when it was reported, and its value: each valid reading of an assay by side tokens that have left."""
+    left = asides[asides["kind"] == Kind.LEFT]
+    drawn = dict(zip(left["token"].tolist(), left["since_s"].tolist(), strict=True))
+    resource = len(tables.resource_names) - 1 - len(tables.panels) - len(tables.assays) + assay
+    valid = (asides["kind"] == Kind.MEASURED) & (asides["resource"] == resource) & (asides["reason"] != tables.reasons.index(MARKS[INVALID]))
+    return [(drawn[row["token"]], int(row["time_s"]), float(row["value"])) for row in asides[valid] if row["token"] in drawn]

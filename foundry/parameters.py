@@ -16,8 +16,6 @@ from foundry.quantities import KINDS, Distribution, Number, Quantity, Strict, me
 from foundry.scenario import Price, Scenario
 from foundry.yamlio import Path
 
-HAND = "set by hand"
-
 
 class Parameter(NamedTuple):
     """One value of a scenario.

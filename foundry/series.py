@@ -20,19 +20,19 @@ TOKENS = 1 << 24                                            # more than the toke
 
 
 def series(events: Rows, batches: Rows, window: tuple[int, int]) -> Columns:
-    """Batches in progress, tokens in line and doses released so far, at the end of each day of the run.
+    """Batches in progress, tokens in line and doses released so far (at their first release), at the end of each day of the run.
 
     Columns series, subject (empty), day (1 is the end of the first day), value, unit. ``window`` = (W, H) in seconds.
     """
     ends = np.arange(1, window[1] // DAY + 1) * DAY
     line = events[(events["kind"] == Kind.QUEUED) & (events["reason"] == 0) & (events["step"] >= 0)]
     left = np.sort(batches["end_s"][batches["end_s"] >= 0])
-    order = np.argsort(batches["end_s"], kind="stable")
-    doses = np.concatenate(([0], np.cumsum(batches["doses"][order])))
+    out = np.sort(batches[batches["released_s"] >= 0], order="released_s")
+    doses = np.concatenate(([0], np.cumsum(out["doses"])))
     values = {
         "wip": (_count(batches["start_s"], ends) - _count(left, ends), "batches"),
         "queue": (_count(line["since_s"], ends) - _count(line["time_s"], ends), "tokens"),
-        "doses_released": (doses[_count(batches["end_s"], ends)], "doses"),
+        "doses_released": (doses[_count(out["released_s"], ends)], "doses"),
     }
     return {
         "series": np.repeat(np.array(list(values), dtype=object), ends.size), "subject": np.full(len(values) * ends.size, "", dtype=object),

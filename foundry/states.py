@@ -22,7 +22,7 @@ Window = tuple[int, int]
 
 STATES = ("working", "blocked", "starved", "down", "maintenance", "cleaning", "off_shift")
 STATE_OF_KIND = {Kind.WORKING: 0, Kind.HELD: 1, Kind.DOWN: 3, Kind.MAINTENANCE: 4, Kind.CLEANING: 5}
-WORK, BLOCKED, STARVED, MAINTAINED, OFF_SHIFT = 0, 1, 2, 4, 6
+WORK, STARVED, MAINTAINED, OFF_SHIFT = 0, 2, 4, 6
 WEEK_S = 7 * 86_400
 
 

@@ -60,7 +60,6 @@ KPI_TERMS: dict[str, Terms] = {
     "first_pass_yield": Terms("higher", "share", *_has("first-pass yield")),
     "capex": Terms("lower", "mean", "needs more capital", "needs less capital"),
 }
-KPI_DIRECTIONS: dict[str, Direction] = {kpi: terms.good for kpi, terms in KPI_TERMS.items()}
 
 AUTO_LEAST, AUTO_STEP, AUTO_MOST = 10, 10, 1000      # replications: the first look, between looks, at most (Q10)
 AUTO_TOLERANCE: dict[str, tuple[Literal["relative", "absolute"], float]] = {

@@ -47,8 +47,8 @@ BASE_S, PER_S, STEP_HAZARDS, STEP_ON_DOWN = 0, 1, 2, 2 + len(CAUSES)
 
 NEED_POOLS, NEED_POOLS_END, NEED_COUNT, FOR_S, PEOPLE, RESUME_LINE = range(6)       # RESUME_LINE: if stopped with it and all later ones
 HOLD_POOL, HOLD_COUNT, HOLD_FLOATS, KEEP = range(4)                                 # KEEP + next step: 1 kept
-LINE_NEEDS, LINE_NEEDS_END, LINE_HOLDS, LINE_HOLDS_END, PLANNED_S, LINE_START_ON, RESERVE, RESUMES, MASK = range(9)
-"""Columns of ``lines``. RESUMES 1: stopped work goes on; MASK: place of its words in ``lists``."""
+LINE_NEEDS, LINE_NEEDS_END, LINE_HOLDS, LINE_HOLDS_END, PLANNED_S, LINE_START_ON, RESERVE, RESUMES, UNHINDERED, MASK = range(10)
+"""Columns of ``lines``. RESUMES 1: stopped work goes on; UNHINDERED 1: it needs nothing, so it starts first; MASK: place of its words in ``lists``."""
 BAND_GO, BAND_DEVIATION, BAND_REASON, BAND_FLOATS = range(4)
 BRANCH_INDEX, FORK_KEY, BRANCH_FIRST, STOP_BATCH, BRANCH_ASSAY, RETESTS, ON_INVALID, BRANCH_REASON, BRANCH_FLOATS = range(9)
 SAMPLE_CELLS, SAMPLE_LOW, SAMPLE_HIGH = range(3)
@@ -186,14 +186,15 @@ class _Numbering:
     def _need_rows(self, needs: tuple[NeedRow, ...]) -> list[int]:
         return self._rows(self.needs, [[*self._list(n.pools), n.count, n.for_s, int(n.people), -1] for n in needs])
 
-    def _line(self, needs: list[int], holds: list[int], planned_s: int, start_on: int, reserve: int, *, resumes: bool = False) -> int:
+    def _line(self, needs: list[int], holds: list[int], planned_s: int, start_on: int, reserve: int, *, resumes: bool = False,
+              cancels: bool = False) -> int:
         """A new line. Its mask names the pools without which nothing in it can start."""
         words = [0] * self.words
         pools = [self.lists[self.needs[n][NEED_POOLS]] for n in needs if self.needs[n][NEED_POOLS_END] == self.needs[n][NEED_POOLS] + 1]
         for pool in [*pools, *(self.tables.holds[h].pool for h in holds)]:
             words[pool // WORD] |= 1 << pool % WORD
         self.lines.append([*self._list(needs), *self._list(holds), planned_s, start_on, reserve, int(resumes),
-                           self._list(words)[0]])
+                           int(not needs and not holds and not resumes and start_on < 0 and not cancels), self._list(words)[0]])
         return len(self.lines) - 1
 
     def _resume_lines(self, first: int, last: int, reserve: int, *, people_only: bool) -> int:
@@ -214,7 +215,8 @@ class _Numbering:
         planned = s.planned_s if s.shift == FIT else -1
         line = len(self.lines)
         for wanted in range(1 << len(s.holds)):
-            self._line(list(range(*needs)), [h for k, h in enumerate(s.holds) if wanted >> k & 1], planned, s.start_on, s.reserve)
+            self._line(list(range(*needs)), [h for k, h in enumerate(s.holds) if wanted >> k & 1], planned, s.start_on, s.reserve,
+                       cancels=bool(s.cancels))
         resume = self._resume_lines(needs[0], needs[1], s.reserve, people_only=True)
         bands = self._rows(self.bands, [[b.go, b.deviation, b.reason, self._floats((b.low, b.high))] for b in s.bands])
         forks = self._rows(self.branches, [self._branch(b) for b in s.forks])

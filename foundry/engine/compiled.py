@@ -22,18 +22,18 @@ from foundry.engine.compiled_floor import (
     fail,
     maintenance_due,
     pause_job,
+    plan_maintenance,
     plan_opening,
     queue_job,
     resume_job,
     shift,
-    start_units,
 )
 from foundry.engine.compiled_journeys import STOPPED_KIND, TO_QUEUE, WORKED_KIND, finish, move, proceed
 from foundry.engine.compiled_round import hand_out
 from foundry.engine.compiled_rows import ordered
 from foundry.engine.compiled_starts import QUEUED_KIND, arrive, plan_starts
 from foundry.engine.compiled_state import *
-from foundry.engine.compiled_units import is_token, put_state
+from foundry.engine.compiled_units import is_token, next_failure, put_state
 from foundry.engine.readable import Run
 from foundry.events import records_dtype
 from foundry.tables import NEVER, Tables
@@ -82,10 +82,22 @@ def _truth(s: State) -> npt.NDArray[Any]:
     return records.view(records_dtype(FIELDS))
 
 
+@kernel
+def _start_units(a: Any, s: Any) -> None:
+    """Failures and maintenance from the beginning."""
+    for u in range(a.numbers[UNITS]):
+        p = s.unit[u, POOL]
+        if a.pools[p, FAILS] == 1:
+            next_failure(a, s, u)
+        for job in range(a.pools[p, PLAN_JOBS], a.pools[p, PLAN_JOBS_END]):
+            delay = a.jobs[job, JOB_FIRST_S] + a.jobs[job, STAGGER_S] * s.unit[u, UNIT_NUMBER]
+            plan_maintenance(a, s, u, job - a.pools[p, PLAN_JOBS], delay)
+
+
 @entry
 def start(a: Any, s: Any) -> None:
     """What happens before anything is due."""
-    start_units(a, s)
+    _start_units(a, s)
     plan_starts(a, s)
     for c in range(len(a.calendars)):
         plan_opening(a, s, c)

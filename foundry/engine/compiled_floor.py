@@ -388,15 +388,3 @@ def _uses(a: Any, s: Any, w: int, head: int, c: int, without_people: int) -> boo
             return True
         u = s.unit[u, UNIT_NEXT]
     return False
-
-
-@kernel
-def start_units(a: Any, s: Any) -> None:
-    """Failures and maintenance from the beginning."""
-    for u in range(a.numbers[UNITS]):
-        p = s.unit[u, POOL]
-        if a.pools[p, FAILS] == 1:
-            next_failure(a, s, u)
-        for job in range(a.pools[p, PLAN_JOBS], a.pools[p, PLAN_JOBS_END]):
-            delay = a.jobs[job, JOB_FIRST_S] + a.jobs[job, STAGGER_S] * s.unit[u, UNIT_NUMBER]
-            plan_maintenance(a, s, u, job - a.pools[p, PLAN_JOBS], delay)

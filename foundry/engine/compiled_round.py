@@ -25,6 +25,7 @@ def hand_out(a: Any, s: Any) -> None:
         for p in range(a.numbers[POOLS]):
             s.pool[p, KEPT_BACK] = 0
         n[RESERVING] = 0
+    _let_go(a, s)
     count = _candidates(a, s)
     while count > 0:
         best = _highest(s, count)
@@ -47,6 +48,15 @@ def _count_round(s: Any) -> None:
     n[ROUNDS] += 1
     if n[ROUNDS] > MOST_ROUNDS:
         n[STATUS] = SPENT
+
+
+@inlined
+def _let_go(a: Any, s: Any) -> None:
+    """Start what needs nothing: it takes nothing from anybody, so its rank is of no consequence."""
+    for k in range(s.n[ACTIVE] - 1, -1, -1):
+        line = s.line[k, ACTIVE_LINE]
+        while a.lines[line, UNHINDERED] == 1 and s.line[line, HEAD] >= 0:
+            _start(a, s, line)
 
 
 @inlined
@@ -139,7 +149,7 @@ def _fits(a: Any, s: Any, line: int) -> bool:
     return True
 
 
-@inlined
+@kernel
 def _start(a: Any, s: Any, line: int) -> None:
     """The head of a line takes its units and starts."""
     w = s.line[line, HEAD]

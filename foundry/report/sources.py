@@ -42,9 +42,9 @@ def is_assumption(record: Mapping[Any, Any]) -> bool:
 
 
 def assumption_share(parameters: pd.DataFrame) -> tuple[int, int]:
-    """(assumptions, facts) over all scenarios, each path counted once."""
-    records = parameters.drop_duplicates("path").to_dict("records")
-    return sum(map(is_assumption, records)), sum(map(is_fact, records))
+    """(assumptions, facts) over all scenarios, each path counted once; assumed in one of them is assumed."""
+    rows = [group.to_dict("records") for _, group in parameters.groupby("path", sort=False)]
+    return sum(any(map(is_assumption, records)) for records in rows), sum(any(map(is_fact, records)) for records in rows)
 
 
 def trust_sentence(assumptions: int, facts: int) -> str:

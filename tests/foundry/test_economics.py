@@ -213,7 +213,7 @@ def test_mistakes_in_prices_are_named():
 # ---- figures
 
 def batch(number, start, end, disposition, *, doses=0, good=NOT_JUDGED, reason=""):
-    return (number, 0, start, -1, end, disposition, TABLES.reasons.index(reason), -1, doses, good, 0)
+    return (number, 0, start, -1, end if disposition == RELEASED else -1, end, disposition, TABLES.reasons.index(reason), -1, doses, good, 0)
 
 
 W, H = WINDOW
@@ -268,6 +268,15 @@ def test_ledger_totals_add_up_to_the_cost_of_the_window():
     assert sorted(zip(*(column.tolist() for column in columns.values()), strict=True)) == [
         ("", "facility", "", "", 80_000_000), ("feed.1", "qc", "released", "", 600_200), ("seed", "materials", "aborted", "window", 5),
         ("seed", "materials", "in_progress", "", 4), ("seed", "materials", "rejected", "sterility", 30)]
+
+
+def test_M3_M4_doses_count_at_their_first_release():
+    """Ten doses that one market took in the window and another still judges; 99 that came out before it and were judged in it."""
+    outcomes = np.array([batch(0, W, -1, IN_PROGRESS, doses=10, good=GOOD), batch(1, W - 9, W + 9, RELEASED, doses=99, good=GOOD)],
+                        dtype=BATCHES)
+    outcomes["released_s"] = W + 5, W - 1
+    figures = costs(ENTRIES, outcomes, BOOK, WINDOW)
+    assert figures["cost_per_released_dose"][1] == figures["cost_per_good_dose"][1] == 10.0
 
 
 def test_closed_form_cost_per_dose():

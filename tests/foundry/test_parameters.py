@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from foundry.loader import load, scenarios
-from foundry.parameters import HAND, Parameter, differences, law_text, numbers, parameters, resolved, unit_of
+from foundry.parameters import Parameter, differences, law_text, numbers, parameters, resolved, unit_of
 from foundry.quantities import Distribution, Quantity
 from foundry.scenario import Scenario
 
@@ -59,7 +59,7 @@ def test_set_takes_every_path(name: str, tmp_path: Path) -> None:
 
     assert len(changes) > 50
     assert [d.path for d in differences(before, after) if d.a is None or d.b is None or d.a.value != d.b.value] == []
-    assert {d.b.source for d in differences(before, after) if d.b is not None} == {HAND}
+    assert {d.b.source for d in differences(before, after) if d.b is not None} == {"set by hand"}
 
 
 def test_differences_are_what_was_changed() -> None:
@@ -69,7 +69,7 @@ def test_differences_are_what_was_changed() -> None:
 
     assert [(d.path, d.a and d.a.value, d.b and d.b.value, d.b and d.b.source) for d in differences(a, b)] == [
         ("recipe.steps.review.duration_h", 12.0, 1.0, ""), ("recipe.steps.review.shift", "pause", "overtime", ""),
-        ("plant.pools.operator.count", 4, 5, ""), ("plant.pools.incubator.mttr_h", 12.0, 20.0, HAND),
+        ("plant.pools.operator.count", 4, 5, ""), ("plant.pools.incubator.mttr_h", 12.0, 20.0, "set by hand"),
         ("demand.doses_per_year", None, 100.0, "")]
     assert [(d.path, d.b, d.a) for d in differences(a, b)] == [(d.path, d.a, d.b) for d in differences(b, a)]
     assert differences(a, a) == []

@@ -9,7 +9,6 @@ from foundry.kpi import KPIS
 from foundry.paired import Paired, paired, paired_probability, paired_quantile, paired_share
 from foundry.stats import Estimate, failure_rate_interval, mean_interval, probability_interval, quantile_jackknife, ratio_interval
 from foundry.verdict import (
-    KPI_DIRECTIONS,
     KPI_TERMS,
     compare,
     compare_quantile,
@@ -36,9 +35,9 @@ def by_difference(value: float, low: float, high: float) -> Paired:
 
 def test_every_kpi_has_terms_and_a_direction() -> None:
     assert set(KPI_TERMS) == set(KPIS)
-    assert KPI_DIRECTIONS["cost_per_released_dose"] == "lower"
-    assert KPI_DIRECTIONS["doses_released_per_year"] == "higher"
-    assert KPI_DIRECTIONS["wip_batches"] == "none"
+    assert KPI_TERMS["cost_per_released_dose"].good == "lower"
+    assert KPI_TERMS["doses_released_per_year"].good == "higher"
+    assert KPI_TERMS["wip_batches"].good == "none"
 
 
 def test_a_subject_does_not_change_the_terms_and_an_unknown_kpi_has_no_good_direction() -> None:

@@ -43,7 +43,7 @@ def joins_wait_for_all(log: Logbook) -> Iterator[str]:
             begun = min((row.since for row in visit.intervals), default=-1)
             if not visit.step.join or not visit.queued:
                 continue
-            awaited = [log.left.get(key) for key in log.journeys if key[0] == batch and key[1] > 0 and log.came[key] <= begun
+            awaited = [log.left.get(key) for key in log.sides[batch] if log.came[key] <= begun
                        and log.branch_of(log.journeys[key][0].step.index).index in visit.step.join]
             if any(row is None for row in awaited):
                 yield f"{log.name(visit)} did not wait for a side token"
@@ -148,9 +148,9 @@ def _goes(log: Logbook, visit: Visit, band: BandRow, misses: dict[int, int]) -> 
 def _results(log: Logbook, batch: int, until: int) -> dict[int, float]:
     """Last value of each branch whose side token was done, and not cancelled, by then."""
     results: dict[int, tuple[int, float]] = {}
-    for (b, token), visits in log.journeys.items():
-        left = log.left.get((b, token))
-        if b != batch or token == 0 or left is None or left.time > until or left.reason != log.reason["joined"]:
+    for key in log.sides[batch]:
+        left, visits = log.left.get(key), log.journeys[key]
+        if left is None or left.time > until or left.reason != log.reason["joined"]:
             continue
         values = [row.value for visit in visits for row in sorted(visit.points) if _is_reading(log, row)]
         index = log.branch_of(visits[0].step.index).index

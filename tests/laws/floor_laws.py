@@ -145,10 +145,12 @@ def holds_are_kept_from_first_to_last(log: Logbook) -> Iterator[str]:
                 continue
             for pool in pools:
                 before, after = _at_work(log, visit, visit.end, pool), _at_work(log, follower, follower.started, pool)
-                keeps = [hold.keep[follower.step.index] for hold in log.tables.holds if hold.pool == pool]
+                here = [hold for hold in log.tables.holds if hold.pool == pool]
+                keeps = [hold.keep[follower.step.index] for hold in here if hold.keep[visit.step.index]]
+                fresh = any(hold.keep[follower.step.index] and not hold.keep[visit.step.index] for hold in here)
                 if not before or not any(keeps) or follower.seconds == 0:
                     continue
-                if not (before == after if all(keeps) else after <= before):
+                if (all(keeps) and not before <= after) or (not fresh and not after <= before):
                     yield f"{log.name(follower)} has {sorted(after)}, {log.name(visit)} had {sorted(before)}"
                 for unit in before & after:
                     between = [row for row in log.units[unit] if row.since < follower.started and row.time > visit.end]
@@ -179,11 +181,13 @@ def lines_serve_first_come_first(log: Logbook) -> Iterator[str]:
             if visit.queued:
                 lines[visit.step.index, *came_from].append(((queued, batch, token), visit))
     for line in lines.values():
-        for rank, visit in line:
-            for other, overtaken in line:
-                if visit.started is not None and other < rank and any(
-                        row.since < visit.started < row.time and row.reason == 0 for row in overtaken.queued):
-                    yield f"{log.name(visit)} started at {visit.started} before {log.name(overtaken)}"
+        line.sort(key=lambda entry: entry[0])
+        waits = [(row.since, row.time, place) for place, (_, visit) in enumerate(line) for row in visit.queued if row.reason == 0]
+        since, until, places = np.array(waits, dtype=np.int64).reshape(-1, 3).T
+        for place, (_, visit) in enumerate(line):
+            start = -1 if visit.started is None else visit.started
+            for k in np.flatnonzero((places < place) & (since < start) & (start < until)):
+                yield f"{log.name(visit)} started at {start} before {log.name(line[places[k]][1])}"
 
 
 class Floor:

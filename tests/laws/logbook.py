@@ -137,6 +137,15 @@ class Logbook:
                  for key, visits in self.journeys.items()}
         return first | {key: row.since for key, row in self.left.items()}
 
+    @cached_property
+    def sides(self) -> dict[int, list[tuple[int, int]]]:
+        """Side tokens of each batch that left rows in the log."""
+        sides: dict[int, list[tuple[int, int]]] = defaultdict(list)
+        for batch, token in self.journeys:
+            if token > 0:
+                sides[batch].append((batch, token))
+        return sides
+
     def branch_of(self, step: int) -> BranchRow:
         """The branch whose steps include a step of a side token."""
         return self._branches[max(first for first in self._branches if first <= step)]

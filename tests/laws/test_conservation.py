@@ -15,6 +15,7 @@ import pytest
 
 from foundry.engine import readable
 from foundry.events import Kind, as_events
+from foundry.loader import load
 from foundry.scenario import Scenario
 from foundry.tables import Tables, tabulate
 from tests.laws import random_plants
@@ -72,6 +73,13 @@ def test_every_law_holds(first: int):
     broken = {number: examined(number).violations for number in range(first, first + BLOCK) if examined(number).violations}
 
     assert not broken, "\n".join(f"scenario({number}): {text}" for number, texts in broken.items() for text in texts[:3])
+
+
+@pytest.mark.parametrize("name", ["tiny_line", "hicm188_manual", "hicm188_semi_automated", "hicm188_automated"])
+def test_every_law_holds_in_a_shipped_scenario(name: str):
+    tables = tabulate(load(name, set=["horizon_d=200", "warm_up_d=0"]))
+
+    assert check(tables, readable.run(tables, SEED, 0), SEED)[:5] == []
 
 
 def test_the_plants_contain_what_the_laws_are_about():
