@@ -13,7 +13,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, NoReturn
 
-import typer
+try:
+    import typer
+except ModuleNotFoundError:                                # a Python without the packages
+    print("Cell Foundry is not installed in this Python. Run `make install`, then `.venv/bin/python simulate.py …`.", file=sys.stderr)
+    sys.exit(2)
 
 OK, FAULT, REFUSED, INTERRUPTED = 0, 1, 2, 130
 DEBUG = "--debug"
@@ -58,6 +62,8 @@ def spoken(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _explained(error: Exception) -> tuple[str, int]:
+    if isinstance(error, ModuleNotFoundError):
+        return f"{error}; the installation is not complete. Run `make install` again.", FAULT
     from foundry.experiment import NotReproduced
     from foundry.loader import ConfigError
     from foundry.replication import CannotFinish, Refused
@@ -93,8 +99,9 @@ def validate(scenario: Scenario, changes: Changes = None) -> None:
 
     checked = load(scenario, set=changes or ())
     tables = prepare(checked).tables
-    print(f"{checked.name} is valid: {len(tables.steps)} steps, {len(tables.pools)} pools, {len(tables.assays)} assays, "
-          f"{len(tables.panels)} panel{'' if len(tables.panels) == 1 else 's'}.")
+    parts = {"step": tables.steps, "pool": tables.pools, "assay": tables.assays, "panel": tables.panels}
+    counts = [f"{len(part)} {name}" + ("" if len(part) == 1 else "s") for name, part in parts.items()]
+    print(f"{checked.name} is valid: {', '.join(counts)}.")
 
 
 @app.command()
@@ -110,7 +117,7 @@ def run(scenario: Scenario, out: Out = None, reps: Reps = "20", seed: Seed = 1, 
 def compare(scenarios: Annotated[list[str], typer.Argument(metavar="A B [C …]", help="scenarios; the first is the base")], out: Out = None,
             reps: Reps = "20", seed: Seed = 1, jobs: Jobs = None, keep: Keep = "0", changes: Changes = None, as_json: AsJson = False,
             quiet: Quiet = False) -> None:
-    """Run scenarios with the same luck; say how each differs from the first."""
+    """Run scenarios with the same luck; compare each with the first."""
     _study("compare", scenarios, out, reps, seed, jobs, keep, changes, as_json, quiet)
 
 
@@ -164,7 +171,8 @@ def _study(kind: str, names: list[str], out: Path | None, reps: str, seed: int, 
     from foundry.result import write
     from foundry.store import new_folder
 
-    asked, keeping = experiment.replications(reps), experiment.kept(keep)
+    asked = experiment.replications(reps)
+    keeping = _kept(keep, asked)
     scenarios = [load(name, set=changes or ()) for name in names]
     progress = terminal.Progress(sys.stderr) if sys.stderr.isatty() and not quiet else None
     with new_folder(out, "-".join(dict.fromkeys(scenario.name for scenario in scenarios))) as folder:
@@ -183,6 +191,17 @@ def _study(kind: str, names: list[str], out: Path | None, reps: str, seed: int, 
     path = _report(folder)
     if not quiet and not as_json:
         print(f"\nReport: {path}")
+
+
+def _kept(keep: str, asked: int | str) -> Any:
+    """The replications to keep, all of which must be run."""
+    from foundry.experiment import kept
+    from foundry.replication import Refused
+
+    found = kept(keep)
+    if isinstance(asked, int) and keep != "all" and (missing := [number for number in found if number >= asked]):
+        raise Refused(f"--keep {keep}: there is no replication {missing[0]}; --reps {asked} runs 0 to {asked - 1}")
+    return found
 
 
 def _report(folder: Path) -> Path:
@@ -296,8 +315,9 @@ def replay(out: Folder, rep: Annotated[int, typer.Option("--rep", min=0, help="n
     """
     from foundry.experiment import replay as again
     from foundry.frames import KEPT
-    from foundry.store import new_folder, write_table
+    from foundry.store import MANIFEST, new_folder, read_json, write_table
 
+    read_json(out, MANIFEST)                               # a folder that is none gets no folder inside
     with new_folder(out / f"replication-{rep}", "") as folder:
         result = again(out, rep)
         for name in KEPT:

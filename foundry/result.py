@@ -90,7 +90,7 @@ class Result:
 
     @cached_property
     def batches(self) -> pd.DataFrame:
-        """One row a batch: start_s, fill_s, released_s, end_s, disposition, reason, stopped_at, doses, and the truth (true_good, true_cause)."""
+        """One per batch: start_s, fill_s, released_s, end_s, disposition, reason, stopped_at, doses; in truth: true_good, true_cause."""
         return self.frame("batches")
 
     @cached_property

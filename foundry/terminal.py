@@ -25,8 +25,8 @@ HEADLINES = {
     "batches_released": "Batches released",
     "batch_failure_rate": "Batches lost",
     "true_failure_rate": "Batches truly bad",
-    "consumer_risk": "Bad ones released",
-    "producer_risk": "Good ones rejected",
+    "consumer_risk": "Released though bad",
+    "producer_risk": "Rejected though good",
     "first_pass_yield": "Right first time",
     "lead_time_d[p50]": "Lead time, median",
     "lead_time_d[p90]": "Lead time, 9 in 10",
@@ -109,7 +109,11 @@ def results(summary: Mapping[str, Any], ink: Ink) -> str:
     names = list(summary["scenarios"])
     if len(names) == 1:
         return _single(names[0], summary["scenarios"][names[0]], ink)
-    return "\n\n".join(_pair(summary, names[0], other, ink) for other in names[1:])
+    blocks = [_pair(summary, names[0], other, ink) for other in names[1:]]
+    if len(blocks) > 1:
+        blocks = [f"{ink('bold', f'{other} against {names[0]}')}\n{block}" for other, block in zip(names[1:], blocks, strict=True)]
+    level = next((row.get("level", 0.95) for row in summary["paired"]), 0.95)
+    return "\n\n".join([*blocks, ink("dim", _footnote(summary["scenarios"][names[0]], level))])
 
 
 def _single(name: str, kpis: Mapping[str, Mapping[str, Any]], ink: Ink) -> str:
@@ -131,26 +135,39 @@ def _why(entry: Mapping[str, Any]) -> str:
 def _pair(summary: Mapping[str, Any], base: str, other: str, ink: Ink) -> str:
     paired = {row["kpi"]: row for row in summary["paired"] if row["b"] == other}
     a, b = summary["scenarios"][base], summary["scenarios"][other]
-    lines = [ink("bold", _verdict_line(paired.get("cost_per_released_dose"), base, other)), ""]
+    lines = [ink("bold", _verdict_line(paired.get("cost_per_released_dose"), a, b)), ""]
     heads = (_cut(base, VALUE - 1).rjust(VALUE), _cut(other, VALUE - 1).rjust(VALUE), f"   against {_cut(base, VERDICT - 8)}")
     lines += [ink("dim", " " * LABEL + "".join(heads))]
     for kpi in HEADLINES:
         if kpi in a and kpi in b:
             lines += _rows(kpi, a[kpi], b[kpi], paired.get(kpi), other, ink)
-    return "\n".join([*lines, "", ink("dim", _footnote(a, paired=True))])
+    return "\n".join(lines)
 
 
-def _verdict_line(row: Mapping[str, Any] | None, base: str, other: str) -> str:
-    if row is None or row["outcome"] == "not defined":
-        return f"Cost per released dose: {row['verdict'] if row else 'not compared'}."
+def _verdict_line(row: Mapping[str, Any] | None, a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
+    if row is None:
+        return "Cost per released dose: not compared."
     if row["outcome"] == "no interval":
-        return f"Cost per released dose: {other} against {base} {row['relative'] or 0.0:+.1%} ({row['verdict']})."
-    return f"Cost per released dose: {row['verdict']}."
+        return f"Cost per released dose: {row['b']} against {row['a']} {100 * (row['relative'] or 0.0):+.1f} % ({row['verdict']})."
+    said = row["verdict"]
+    if row["outcome"] == "not defined":
+        said = _undefined({row["a"]: a[row["kpi"]], row["b"]: b[row["kpi"]]}) or said
+    return f"Cost per released dose: {said}."
+
+
+def _undefined(entries: Mapping[str, Mapping[str, Any]]) -> str:
+    """``not defined, 0 doses released by manual``: the reasons of the values that are missing; empty where none is known."""
+    names: dict[str, list[str]] = {}
+    for name, entry in entries.items():
+        if entry["mean"] is None and (reason := _why(entry)):
+            names.setdefault(reason, []).append(name)
+    return "not defined, " + "; ".join(f"{reason} by {' and '.join(who)}" for reason, who in names.items()) if names else ""
 
 
 def _rows(kpi: str, a: Mapping[str, Any], b: Mapping[str, Any], row: Mapping[str, Any] | None, other: str, ink: Ink) -> list[str]:
     """A KPI in two lines or three: values and verdict, intervals below."""
-    unit, words = a["unit"], textwrap.wrap(_short(row, other), VERDICT, break_on_hyphens=False)
+    said = _why(a if a["mean"] is None else b) if row is not None and row["outcome"] == "not defined" else ""
+    unit, words = a["unit"], textwrap.wrap(said or _short(row, other), VERDICT, break_on_hyphens=False)
     values = [f"{shown(entry['mean'], unit):>{VALUE}}" for entry in (a, b)]
     ranges = [f"{interval(entry['low'], entry['high'], unit):>{VALUE}}" for entry in (a, b)]
     below = [f"{'':{LABEL}}{''.join(ranges)}", *[" " * (LABEL + 2 * VALUE)] * 2]
@@ -170,16 +187,18 @@ def _short(row: Mapping[str, Any] | None, other: str) -> str:
     if row is None:
         return "not compared"
     said = row["verdict"].removeprefix(f"{other} ")
-    said = re.sub(r" \(p\d+\)| \[([\d.,]+), \1\]", "", said)
+    said = re.sub(r" \(p\d+\)| \[([\d.,]+), \1\]| (?:batches|doses/year)(?= \[)", "", said)
     return re.sub(r"(?<=\d) (?=%|points)|(?<=,) (?=[\d.,-]+\])", "\u00a0", said)
 
 
-def _footnote(kpis: Mapping[str, Mapping[str, Any]], *, paired: bool = False) -> str:
+def _footnote(kpis: Mapping[str, Mapping[str, Any]], level: float | None = None) -> str:
+    """How far the intervals reach; ``level`` is that of the differences, where there are any."""
     count = next(iter(kpis.values()))["n"]
     if count < 5:
         return _wrapped(f"{count} replication{'s' if count > 1 else ''}: too few for an interval; 5 are needed.")
-    luck = ", with the same luck in both" if paired else ""
-    return _wrapped(f"[low, high] is a 95 % interval over {count} replications{luck}. "
+    luck = "" if level is None else ", with the same luck in both" if level == 0.95 else ", with the same luck in all"
+    wider = f" Differences stand at {100 * level:.4g} %, so that all together hold at 95 %." if level not in (None, 0.95) else ""
+    return _wrapped(f"[low, high] is a 95 % interval over {count} replications{luck}.{wider} "
                     "It covers chance in the model, not doubt about its inputs.")
 
 
@@ -259,13 +278,15 @@ def cite(found: Sequence[Any], ink: Ink) -> str:
 
 
 def differences(found: Sequence[Any], a: str, b: str, ink: Ink) -> str:
-    """Each parameter in which two scenarios differ; those that only one has come last."""
+    """Each parameter in which two scenarios differ; those that only one has come last, without the ones left at their defaults."""
     both = [row for row in found if row.a is not None and row.b is not None]
     parts = [_several(f"{len(both)} differ", [f"{ink('bold', row.path)}\n" + _wrapped(f"{a}: {parameter(row.a)}", "  ", "      ") + "\n"
                                               + _wrapped(f"{b}: {parameter(row.b)}", "  ", "      ") for row in both], ink)]
     for name, rows in ((a, [(row.path, row.a) for row in found if row.b is None]),
                        (b, [(row.path, row.b) for row in found if row.a is None])):
-        lines = [_wrapped(f"{path}: {parameter(one)}", "  ", "      ") for path, one in rows]
+        lines = [_wrapped(f"{path}: {parameter(one)}", "  ", "      ") for path, one in rows if one.given]
+        if rest := len(rows) - len(lines):
+            lines.append(ink("dim", f"  and {rest} at their defaults (--json lists them)"))
         parts.append(_several(f"{len(rows)} only in {name}", lines, ink))
     return "\n\n".join(part for part in parts if part) or f"{a} and {b} do not differ."
 

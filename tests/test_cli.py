@@ -261,7 +261,7 @@ def test_diff_names_what_differs_in_both_directions(queue: Path) -> None:
 def test_cite_counts_assumptions() -> None:
     answer = Answer("cite", "hicm188_manual")
 
-    assert "product.dose_cells: 2e+08 cells (dose_hicm, 1e+08 to 4e+08)" in answer.out
+    assert "product.dose_cells: 2e+08 cells (dose_hicm, 1e+08 to 4e+08, verified)" in answer.out
     assert answer.out.splitlines()[-1].endswith("have no source.")
     assert json.loads(Answer("cite", "hicm188_manual", "--json").out)[0]["path"] == "product.dose_cells"
 

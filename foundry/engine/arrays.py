@@ -5,7 +5,7 @@ column and the one after it (`NEEDS`, `NEEDS_END`) and mean rows of the other ki
 Floats stand in one array, a row knows the place of its first.
 
 Lines are numbered here once: one for each step and each set of holds that it still has to take, one for each set of people with which a
-stopped step resumes, and the same for the jobs of units.
+stopped step resumes, and the same for the jobs of units. The columns are constants of njit functions.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ BASE_S, PER_S, STEP_HAZARDS, STEP_ON_DOWN = 0, 1, 2, 2 + len(CAUSES)
 NEED_POOLS, NEED_POOLS_END, NEED_COUNT, FOR_S, PEOPLE, RESUME_LINE = range(6)       # RESUME_LINE: if stopped with it and all later ones
 HOLD_POOL, HOLD_COUNT, HOLD_FLOATS, KEEP = range(4)                                 # KEEP + next step: 1 kept
 LINE_NEEDS, LINE_NEEDS_END, LINE_HOLDS, LINE_HOLDS_END, PLANNED_S, LINE_START_ON, RESERVE, RESUMES, UNHINDERED, MASK = range(10)
-"""Columns of ``lines``. RESUMES 1: stopped work goes on; UNHINDERED 1: it needs nothing, so it starts first; MASK: place of its words in ``lists``."""
+"""Columns of ``lines``. RESUMES 1: stopped work goes on; UNHINDERED 1: it needs nothing, so it starts first; MASK: place of its words in
+``lists``."""
 BAND_GO, BAND_DEVIATION, BAND_REASON, BAND_FLOATS = range(4)
 BRANCH_INDEX, FORK_KEY, BRANCH_FIRST, STOP_BATCH, BRANCH_ASSAY, RETESTS, ON_INVALID, BRANCH_REASON, BRANCH_FLOATS = range(9)
 SAMPLE_CELLS, SAMPLE_LOW, SAMPLE_HIGH = range(3)

@@ -4,7 +4,7 @@ An instant goes as in the readable engine (T3): calls are answered first, in the
 told to, then what is due happens in the order of its content, and last the floor hands out work; all again until nothing is due.
 """
 
-# ruff: noqa: F403, F405, SIM109 - columns are the words of the engine; numba takes plain loops
+# ruff: noqa: F403, F405, SIM109 - columns are the words of the engine; njit takes plain loops
 from __future__ import annotations
 
 from typing import Any

@@ -1,6 +1,6 @@
 """Batches in the compiled engine: the end of a step, gates, panels and leaving. Rule by rule that of readable.py."""
 
-# ruff: noqa: F403, F405 - columns are the words of the engine; numba takes plain loops
+# ruff: noqa: F403, F405 - columns are the words of the engine; njit takes plain loops
 from __future__ import annotations
 
 from typing import Any

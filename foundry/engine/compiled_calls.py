@@ -1,6 +1,6 @@
 """Calls in the compiled engine: a token is told of closing, a breakdown, lateness or its end. Rule by rule that of journeys.py."""
 
-# ruff: noqa: F403, F405, SIM109 - columns are the words of the engine; numba takes plain loops
+# ruff: noqa: F403, F405, SIM109 - columns are the words of the engine; njit takes plain loops
 from __future__ import annotations
 
 from typing import Any

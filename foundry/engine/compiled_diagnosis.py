@@ -1,6 +1,6 @@
 """Starvation and deadlock in the compiled engine (N4): whether there is one; the readable engine finds the words. It changes nothing."""
 
-# ruff: noqa: F403, F405, SIM110 - columns are the words of the engine; numba takes plain loops
+# ruff: noqa: F403, F405, SIM110 - columns are the words of the engine; njit takes plain loops
 from __future__ import annotations
 
 from typing import Any

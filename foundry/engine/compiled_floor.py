@@ -1,6 +1,6 @@
 """The floor of the compiled engine: failures, repair and care of units, labour, calendars. Rule by rule that of floor.py."""
 
-# ruff: noqa: F403, F405 - columns are the words of the engine; numba takes plain loops
+# ruff: noqa: F403, F405 - columns are the words of the engine; njit takes plain loops
 from __future__ import annotations
 
 import math

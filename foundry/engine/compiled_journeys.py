@@ -3,7 +3,7 @@
 A function that moves a token returns its next step or stroke, END at the end of the recipe, WAITS while it waits, GONE when it has left.
 """
 
-# ruff: noqa: F403, F405 - columns are the words of the engine; numba takes plain loops
+# ruff: noqa: F403, F405 - columns are the words of the engine; njit takes plain loops
 from __future__ import annotations
 
 import math

@@ -1,6 +1,6 @@
 """Cells in the compiled engine: when the rules act on a worker's record, and what an assay reports of it. Rule by rule latent.py."""
 
-# ruff: noqa: F403, F405 - columns are the words of the engine; numba takes plain loops
+# ruff: noqa: F403, F405 - columns are the words of the engine; njit takes plain loops
 from __future__ import annotations
 
 import math

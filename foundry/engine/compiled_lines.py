@@ -1,6 +1,6 @@
 """Lines, free units and the lists of the compiled engine: where workers wait, and what they have (N1-N5)."""
 
-# ruff: noqa: F403, F405 - columns are the words of the engine; numba takes plain loops
+# ruff: noqa: F403, F405 - columns are the words of the engine; njit takes plain loops
 from __future__ import annotations
 
 from typing import Any

@@ -1,6 +1,6 @@
 """The handing out of work in the compiled engine (N2), once a round. Rule by rule that of lines.py."""
 
-# ruff: noqa: F403, F405, SIM110 - columns are the words of the engine; numba takes plain loops
+# ruff: noqa: F403, F405, SIM110 - columns are the words of the engine; njit takes plain loops
 from __future__ import annotations
 
 from typing import Any

@@ -1,6 +1,6 @@
 """Side tokens in the compiled engine: forks, joins and what is cancelled (F2, F4). Rule by rule that of readable.py."""
 
-# ruff: noqa: F403, F405, SIM110 - columns are the words of the engine; numba takes plain loops
+# ruff: noqa: F403, F405, SIM110 - columns are the words of the engine; njit takes plain loops
 from __future__ import annotations
 
 import math

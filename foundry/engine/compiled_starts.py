@@ -1,6 +1,6 @@
 """Starts in the compiled engine: plans, the cap, and new batches and tokens (A1). Rule by rule that of readable.py."""
 
-# ruff: noqa: F403, F405 - columns are the words of the engine; numba takes plain loops
+# ruff: noqa: F403, F405 - columns are the words of the engine; njit takes plain loops
 from __future__ import annotations
 
 import math

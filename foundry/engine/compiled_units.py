@@ -1,6 +1,6 @@
 """Units in the compiled engine: the state that the log shows of them, and when they fail next. Rule by rule that of floor.py."""
 
-# ruff: noqa: F403, F405 - columns are the words of the engine; numba takes plain loops
+# ruff: noqa: F403, F405 - columns are the words of the engine; njit takes plain loops
 from __future__ import annotations
 
 import math

@@ -155,10 +155,11 @@ def _week(day: object) -> int:
 
 def _weeks_view(grid: pd.DataFrame, short: str) -> View:
     labels = [pretty(pool) for pool in grid.index]
-    top, weeks = grid.iloc[0], [_week(day) for day in grid.columns]
-    mean, peak, week = percent(float(top.mean()), 0), percent(float(top.max()), 0), _week(top.idxmax())
+    top, weeks = grid.iloc[0], [_week(day) for day in grid.columns]          # peak: of whole weeks, the last may be short
+    whole = top.iloc[:-1] if len(top) > 1 else top
+    mean, peak, week = percent(float(top.mean()), 0), percent(float(whole.max()), 0), _week(whole.idxmax())
     takeaway = f"{capital(labels[0])} is the busiest on {line(short)}: {mean} % on average, most in week {week} with {peak} %."
-    figure = blank(24 * len(labels) + 90)
+    figure = blank(24 * len(labels) + 120, margin={"t": 42})     # the colour bar stays below the buttons
     figure.add_trace(
         go.Heatmap(
             z=[[100 * float(v) for v in row] for row in grid.to_numpy()],

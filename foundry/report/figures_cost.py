@@ -161,8 +161,8 @@ def waterfall(parts: Sequence[Part]) -> Bars:
 
 def _nothing_released(scenario: str, totals: pd.DataFrame, currency: str) -> str:
     mine = totals[totals["scenario"] == scenario]
-    spent = float(mine["cents"].sum()) / 1e8
-    return f"Cost per dose of {pretty(scenario)}: not defined, 0 doses released. {spent:,.1f} M{currency} were spent."
+    spent = float(mine["cents"].sum()) / 100 / max(1, mine["replication"].nunique())
+    return f"Cost per dose of {pretty(scenario)}: not defined, 0 doses released. {money(spent)} {currency} were spent in the counted time."
 
 
 def loss_sentence(parts: Sequence[Part], a: str, b: str, currency: str) -> str:
@@ -293,7 +293,7 @@ def _build_up(totals: pd.DataFrame, doses: Mapping[str, float], scenario: str, s
         if rest:
             head.append((f"{len(rest)} {REST}", sum(v for _, v in rest)))
         total = sum(v for _, v in head)
-        text = f"{capital(head[0][0])} is the largest part: {money(head[0][1])} of {money(total)} {currency} per released dose."
+        text = f"The largest part is {head[0][0]}: {money(head[0][1])} of {money(total)} {currency} per released dose."
         views.append(View(_stack(head, total, unit), kind, {}, takeaway=text))
         rows += [(kind, part, money(v)) for part, v in head]
     table = Table(("view", "part", f"{short} ({currency})"), tuple(rows), 2)

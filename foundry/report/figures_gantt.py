@@ -33,7 +33,7 @@ KINDS: Final = (
     ("MAINTENANCE", "maintenance", "cleaning", "-"),
     ("CLEANING", "cleaning", "cleaning", "."),
 )
-SHADES: Final = tuple((f"busy up to {25 * i} %", LIGHT[f"sequence_{i}"]) for i in range(1, 5))
+SHADES: Final = tuple((f"busy ≤ {25 * i} %", LIGHT[f"sequence_{i}"]) for i in range(1, 5))
 TITLE: Final = "What every unit did, replication 0"
 
 

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from foundry.report.chart import Chart, Table, View, blank, label, legend_name, rows_axis, safe, sentence, small_rows
 from foundry.report.tokens import LIGHT, fixed, is_number, percent, style
-from foundry.report.words import Difference, capital, cause, join, line, pretty, short_names, subject
+from foundry.report.words import Difference, capital, cause, join, line, plural, pretty, short_names, subject
 
 DAY_S: Final = 86_400
 MOST_CAUSES: Final = 10
@@ -40,7 +40,7 @@ def failure_causes(summary: Mapping[str, Any], paired: Sequence[Difference], sce
     figure.update_xaxes(title_text="batches lost (% of decided batches; bars: 95 % interval)", rangemode="tozero", nticks=8)
     figure.update_yaxes(**rows_axis(labels, 34, 26))
     small = {"height": 46 * len(shown) + 150, "xaxis.nticks": 4, "xaxis.title.text": "batches lost (%)", **small_rows(labels, 30, 14)}
-    note = f"{len(order) - len(shown)} rarer causes are in the numbers." if len(order) > len(shown) else ""
+    note = f"The numbers also hold {plural(len(order) - len(shown), 'rarer cause')}." if len(order) > len(shown) else ""
     head = tuple(f"{s} (%)" for s in short_names(scenarios))
     rows = tuple((cause(c), *(_rate(causes[c].get(s, {})) for s in scenarios)) for c in order)
     return Chart(
@@ -91,13 +91,12 @@ def causes_sentence(
     name = line(short_names(scenarios)[1])
     parts = []
     if falls:
-        parts.append(f"{cause(falls[0])} falls most on {name}, by {fixed(-100 * found[falls[0]].difference)} points")
+        parts.append(f"losses from {cause(falls[0])} fall most on {name}, by {fixed(-100 * found[falls[0]].difference)} points")
     if rises:
-        parts.append(f"{join([cause(c) for c in rises[:3]])} {'rises' if len(rises) == 1 else 'rise'}{'' if falls else f' on {name}'}")
+        parts.append(f"{'those' if falls else 'losses'} from {join([cause(c) for c in rises[:3]])} rise{'' if falls else f' on {name}'}")
     if same and parts:
-        parts.append(
-            f"no difference is shown for {join([cause(c) for c in same[:2]])}{f' and {len(same) - 2} others' if len(same) > 2 else ''}"
-        )
+        more = [f"{len(same) - 2} others"] if len(same) > 3 else [cause(c) for c in same[2:]]
+        parts.append(f"no difference is shown for {join([*map(cause, same[:2]), *more])}")
     if not parts:
         top = order[0]
         return f"{capital(cause(top))} is the largest cause of loss; no cause is shown to differ between the lines."
@@ -166,8 +165,10 @@ def _turnaround_view(frame: pd.DataFrame, short: str) -> View:
         small |= {f"xaxis{tag}.nticks": 4, f"xaxis{tag}.title.text": f"sample to result ({unit})"}
         top -= share + gap
     queued = frame["share"].idxmax()
+    ninety = float(frame["ninety"].iloc[0])
+    slowest = f"{fixed(ninety / 24)} days" if ninety >= 24 else f"{fixed(ninety)} hours"
     takeaway = (
-        f"{capital(pretty(frame.index[0]))} is the slowest test of {line(short)}, {fixed(float(frame['ninety'].iloc[0]) / 24)} days (P90)"
+        f"{capital(pretty(frame.index[0]))} is the slowest test of {line(short)}, {slowest} (P90)"
     )
     if float(frame["share"].max()) >= 0.005:
         takeaway += f"; in {pretty(queued)} the queue takes the largest share, {percent(float(frame['share'].max()), 0)} %"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from foundry.report.figures_pairs import relative_text
-from foundry.report.tokens import fixed, is_number, money, number, style
+from foundry.report.tokens import fixed, is_number, money, number, signed, style
 from foundry.report.words import (
     CARDS,
     HEADLINE,
@@ -232,7 +232,9 @@ def outcome(difference: Difference | None) -> str:
 
 
 def relative_size(difference: Difference) -> str:
-    """The size of a difference without sign: relative, or absolute when the base is 0."""
+    """The size of a difference without sign: relative, in points where the verdict speaks so, or absolute when the base is 0."""
+    if difference.in_points:
+        return f"{fixed(100 * abs(difference.difference), 0)} points"
     if is_number(difference.relative):
         return f"{fixed(100 * abs(difference.relative), 0 if abs(difference.relative) >= 0.0995 else 1)} %"
     return measure(difference.kpi).text(abs(difference.difference))
@@ -273,7 +275,15 @@ def _table_outcome(difference: Difference | None) -> tuple[str, str]:
     if not is_number(difference.relative):
         return outcome(difference), difference.effect
     words = {"better": "better", "worse": "worse", "differs": "differs", "none": "no difference shown", "no interval": "no interval"}
-    return f"{relative_text(difference)}, {words[difference.effect]}", difference.effect
+    text = points_text(difference) if difference.in_points else relative_text(difference)
+    return f"{text}, {words[difference.effect]}", difference.effect
+
+
+def points_text(difference: Difference) -> str:
+    """``+30 points [+8, +52]``."""
+    ends = (difference.difference, difference.low, difference.high)
+    value, low, high = (signed(fixed(100 * end, 0 if abs(end) >= 0.01 else 1)) for end in ends)
+    return f"{value} points [{low}, {high}]"
 
 
 def facts_sentence(facts: Mapping[str, Any], replications: int, scenarios: int, assumptions: int, parameters: int) -> str:

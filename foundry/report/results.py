@@ -25,7 +25,8 @@ COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     name: tuple(columns.split())
     for name, columns in {
         "kpis": "scenario replication kpi numerator denominator value unit",
-        "batches": "scenario replication batch product start_s fill_s end_s disposition reason stopped_at doses true_good true_cause",
+        "batches": "scenario replication batch product start_s fill_s released_s end_s disposition reason stopped_at doses true_good "
+                   "true_cause",
         "ledger_totals": "scenario replication step category outcome cause cents",
         "series": "scenario replication series subject day value unit",
         "trajectories": "scenario quantity day q05 q25 q50 q75 q95 n",
@@ -59,9 +60,9 @@ class Results:
         return [str(name) for name in self.summary.get("scenarios", {})]
 
     def frame(self, name: str) -> pd.DataFrame:
-        """The named table, empty with its documented columns when the folder does not hold it."""
+        """The named table, empty with its documented columns when the folder does not hold it or holds no row of it."""
         found = self.frames.get(name)
-        return _empty(name) if found is None else found
+        return _empty(name) if found is None or found.empty else found
 
     def facts(self, scenario: str) -> dict[str, Any]:
         """Horizon, price year, dose, limits … of one scenario, from the manifest, else from the parameters."""

@@ -108,8 +108,8 @@ HEADLINE: Final = (
 )
 CARDS: Final = ("cost_per_released_dose", "doses_released_per_year", "batch_failure_rate", "lead_time_d[p50]")
 ACRONYMS: Final = {
-    **{word: word.upper() for word in ("qc", "qa", "nat", "bsc", "ipc", "pcr", "str", "dp")},
-    **{"ipsc": "iPSC", "ddpcr": "ddPCR", "ph": "pH"},
+    **{word: word.upper() for word in ("qc", "qa", "nat", "bsc", "ipc", "pcr", "str", "dp", "em", "crf")},
+    **{"ipsc": "iPSC", "ddpcr": "ddPCR", "ph": "pH", "osmo": "osmolality", "myco": "mycoplasma", "hicm188": "HiCM-188"},
 }
 QUANTILES: Final = {"p50": "Median", "p90": "P90"}
 
@@ -211,7 +211,7 @@ class Difference:
     """One KPI of scenario ``b`` against the base ``a``; relative values are fractions of the base's value.
 
     ``low`` and ``high`` bound the difference, ``relative_low`` and ``relative_high`` the relative one; NaN when there
-    is no interval or nothing to divide by.
+    is no interval or nothing to divide by. ``in_points``: a share whose verdict speaks of the difference in points.
     """
 
     kpi: str
@@ -225,6 +225,7 @@ class Difference:
     relative_high: float
     factor: float
     outcome: str = ""
+    in_points: bool = False
 
     @property
     def effect(self) -> Effect:
@@ -257,10 +258,12 @@ def _difference(entry: Mapping[str, Any], scenarios: Mapping[str, Any]) -> Diffe
     if not is_number(relative) and is_number(base) and base != 0:
         relative = difference / base
     relative_low, relative_high = _float(entry.get("relative_low")), _float(entry.get("relative_high"))
+    in_points = measure(kpi).kind == "share" and is_number(low) and not is_number(relative_low)
     if not is_number(relative_low) and is_number(base) and base != 0:
         relative_low, relative_high = sorted((low / base, high / base)) if is_number(low) else (math.nan, math.nan)
     factor = _float(entry.get("variance_reduction", entry.get("variance_reduction_factor")))
-    return Difference(kpi, a, b, difference, low, high, relative, relative_low, relative_high, factor, str(entry.get("outcome", "")))
+    outcome = str(entry.get("outcome", ""))
+    return Difference(kpi, a, b, difference, low, high, relative, relative_low, relative_high, factor, outcome, in_points)
 
 
 def find(all_differences: Sequence[Difference], kpi: str, b: str | None = None) -> Difference | None:

@@ -213,7 +213,8 @@ def test_mistakes_in_prices_are_named():
 # ---- figures
 
 def batch(number, start, end, disposition, *, doses=0, good=NOT_JUDGED, reason=""):
-    return (number, 0, start, -1, end if disposition == RELEASED else -1, end, disposition, TABLES.reasons.index(reason), -1, doses, good, 0)
+    released_s = end if disposition == RELEASED else -1
+    return (number, 0, start, -1, released_s, end, disposition, TABLES.reasons.index(reason), -1, doses, good, 0)
 
 
 W, H = WINDOW

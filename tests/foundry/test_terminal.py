@@ -42,9 +42,9 @@ def test_colour_adds_nothing_but_colour() -> None:
 
 @pytest.mark.parametrize(("verdict", "outcome", "expected"), [
     ("no difference shown", "no difference", "Cost per released dose: no difference shown."),
-    ("not defined: no value in manual", "not defined", "Cost per released dose: not defined: no value in manual."),
+    ("not defined: no value in manual", "not defined", "Cost per released dose: not defined, 0 doses released by manual."),
     ("no interval: fewer than 5 replications", "no interval",
-     "Cost per released dose: automated against manual -18.0% (no interval: fewer than 5 replications)."),
+     "Cost per released dose: automated against manual -18.0 % (no interval: fewer than 5 replications)."),
 ])
 def test_there_are_words_for_no_verdict(verdict: str, outcome: str, expected: str) -> None:
     value = entry(None, reason="cost per dose: not defined, 0 doses released") if outcome == "not defined" else entry(81234)

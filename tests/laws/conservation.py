@@ -1,8 +1,8 @@
 """Conservation laws of batches, tokens, decisions and truth (RELIABILITY §2.2): what holds in every run, whatever the plant.
 
 A law is a function of a `Logbook` that yields one line of text per violation. It uses the log, the records and the tables, never the
-engine: times, draws and decisions are worked out anew. Laws of decisions and the truth stand in decision_laws.py, of units and lines in
-floor_laws.py, of repair, maintenance and cleaning in care_laws.py.
+engine: times, draws and decisions are worked out anew. Laws of decisions and the truth stand in decision_laws.py, of units in
+floor_laws.py, of repair, maintenance and cleaning in care_laws.py, of lines in line_laws.py.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from itertools import pairwise
 from foundry.engine.readable import Run
 from foundry.events import ORDER, Kind
 from foundry.tables import GO_ON, NEVER, PAUSE, Tables
-from tests.laws import care_laws, decision_laws, floor_laws
+from tests.laws import care_laws, decision_laws, floor_laws, line_laws
 from tests.laws.logbook import Logbook, Visit
 
 Law = Callable[[Logbook], Iterator[str]]
@@ -311,4 +311,5 @@ LAWS: tuple[Law, ...] = (
     every_token_leaves_once, doses_are_whole_and_come_from_released_batches, the_cap_is_never_exceeded, planned_starts_come_as_planned,
     littles_law_is_an_identity,
     tokens_do_one_thing_at_a_time, lines_are_joined_when_windows_open, work_lasts_as_drawn, windows_and_lines_come_before_work,
-    stops_have_causes, *decision_laws.LAWS, *floor_laws.LAWS, *care_laws.LAWS)
+    stops_have_causes, *decision_laws.LAWS, *floor_laws.LAWS, *care_laws.LAWS,
+    *line_laws.LAWS)

@@ -1,10 +1,9 @@
-"""Laws of units, pools and lines: nobody is in two places, everything needed is there, nothing waits that could start."""
+"""Laws of units, people and holds: nobody is in two places, everything needed is there, and in opening hours (N1, N3, N5, C3, L3)."""
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -12,8 +11,8 @@ import numpy.typing as npt
 
 from foundry.events import Kind
 from foundry.states import unit_seconds
-from foundry.tables import FIT, NEVER, PAUSE, HoldRow, NeedRow, StepRow
-from tests.laws.logbook import Logbook, Row, Visit
+from foundry.tables import FIT, PAUSE
+from tests.laws.logbook import Logbook, Visit
 
 Units = set[tuple[int, int]]
 Integers = npt.NDArray[np.int64]
@@ -38,14 +37,6 @@ def states_partition_the_window(log: Logbook) -> Iterator[str]:
         yield f"states {seconds.state.tolist()} of {seconds.total.tolist()}"
     if (seconds.inside.sum(axis=1) != seconds.open).any() or (seconds.inside > seconds.state).any():
         yield f"inside opening hours {seconds.inside.tolist()} of {seconds.open.tolist()}"
-
-
-def pools_are_never_overdrawn(log: Logbook) -> Iterator[str]:
-    """At every second at most as many units are in any state as the pool has, and at least 0."""
-    floor = Floor(log)
-    for pool, free in zip(log.tables.pools, floor.free, strict=True):
-        if (free < 0).any() or (free > pool.count).any():
-            yield f"{pool.name} has {free.min()} to {free.max()} units free of {pool.count}"
 
 
 def nothing_is_in_use_after_a_drained_run(log: Logbook) -> Iterator[str]:
@@ -166,129 +157,6 @@ def _at_work(log: Logbook, visit: Visit, second: int, pool: int) -> Units:
             if row.resource == pool and row.kind == Kind.WORKING and row.since <= second <= row.time}
 
 
-# ---- lines
-
-def lines_serve_first_come_first(log: Logbook) -> Iterator[str]:
-    """In one line nobody is overtaken who stood in it: rank is time queued, batch, token (N2)."""
-    lines: dict[tuple[int, int, bool], list[tuple[tuple[int, int, int], Visit]]] = defaultdict(list)
-    for (batch, token), visits in log.journeys.items():
-        came_from, queued = (-1, False), 0                   # whence it came, and whether it worked there, tell what it holds
-        for before, visit in zip([None, *visits], visits, strict=False):
-            again = before is not None and before.step is visit.step and bool(before.worked) and not before.finished
-            if visit.queued and not again:
-                queued = visit.queued[0].since
-                came_from = (-1, False) if before is None else (before.step.index, bool(before.worked))
-            if visit.queued:
-                lines[visit.step.index, *came_from].append(((queued, batch, token), visit))
-    for line in lines.values():
-        line.sort(key=lambda entry: entry[0])
-        waits = [(row.since, row.time, place) for place, (_, visit) in enumerate(line) for row in visit.queued if row.reason == 0]
-        since, until, places = np.array(waits, dtype=np.int64).reshape(-1, 3).T
-        for place, (_, visit) in enumerate(line):
-            start = -1 if visit.started is None else visit.started
-            for k in np.flatnonzero((places < place) & (since < start) & (start < until)):
-                yield f"{log.name(visit)} started at {start} before {log.name(line[places[k]][1])}"
-
-
-class Floor:
-    """Units free in each pool from each second in which anything changes. ``times`` ascend; ``free[pool][k]`` holds from ``times[k]``."""
-
-    def __init__(self, log: Logbook) -> None:
-        self.log, pools = log, log.tables.pools
-        edges = [edge for pair in log.tables.calendars for edges in pair for edge in edges.tolist() if edge < log.end]
-        self.times = sorted({0, *edges, *(t for rows in log.units.values() for row in rows for t in (row.since, row.time))})
-        change = np.zeros((len(pools), len(self.times) + 1), dtype=np.int64)
-        for (pool, _), rows in log.units.items():
-            np.add.at(change[pool], np.searchsorted(self.times, [row.since for row in rows]), -1)
-            np.add.at(change[pool], np.searchsorted(self.times, [row.time for row in rows]), 1)
-        self.free = np.array([pool.count for pool in pools])[:, None] + change[:, :-1].cumsum(axis=1)
-        self.closing = np.array([[log.pool_closing(pool.index, t) for t in self.times] for pool in pools]).reshape(len(pools), -1)
-
-    def could_start(self, since: int, until: int, needs: Sequence[NeedRow], holds: Sequence[HoldRow], planned_s: int) -> int:
-        """First second of [since, until) from which on all of these could be had; -1 if none."""
-        first, last = max(0, bisect_left(self.times, since + 1) - 1), bisect_left(self.times, until)
-        now = np.maximum(np.array(self.times[first:last], dtype=np.int64), since)
-        able = np.ones(last - first, dtype=bool)
-        free, closing = self.free[:, first:last], self.closing[:, first:last]
-        for pools, count, span in _asked(needs, holds, planned_s):
-            able &= np.any([(free[p] >= count) & (now + span <= closing[p]) & (closing[p] >= 0) for p in pools], axis=0)
-        return next((int(now[k]) for k in np.flatnonzero(able) if self._all_at_once(first + k, int(now[k]), needs, holds, planned_s)), -1)
-
-    def _all_at_once(self, k: int, now: int, needs: Sequence[NeedRow], holds: Sequence[HoldRow], planned_s: int) -> bool:
-        """The same with needs that ask for the same pools, one after the other (N1)."""
-        used: dict[int, int] = defaultdict(int)
-        for pools, count, span in _asked(needs, holds, planned_s):
-            pool = next((p for p in pools if self.free[p, k] - used[p] >= count and now + span <= self.closing[p, k] >= 0), None)
-            if pool is None:
-                return False
-            used[pool] += count
-        return True
-
-
-def _asked(needs: Sequence[NeedRow], holds: Sequence[HoldRow], planned_s: int) -> Iterator[tuple[tuple[int, ...], int, int]]:
-    """Pools, number of units, and seconds the pool must stay open; a planned time below 0 is none."""
-    for need in needs:
-        yield need.pools, need.count, max(0, min(planned_s, need.for_s) if need.for_s >= 0 else planned_s)
-    for hold in holds:
-        yield (hold.pool,), hold.count, max(0, planned_s)
-
-
-def nothing_waits_without_cause(log: Logbook) -> Iterator[str]:
-    """While a token stands in line something that it needs is taken, shut or closes too early (N1, N2, C3). Not where steps reserve."""
-    if any(step.reserve for step in log.tables.steps):
-        return
-    floor = Floor(log)
-    for visit in log.visits.values():
-        for row in visit.queued:
-            if row.reason == 0 and row.time > row.since:
-                planned = visit.step.planned_s if visit.step.shift == FIT else -1
-                second = _first_chance(log, floor, row, visit.step, _to_take(log, visit, row), planned)
-                if second >= 0:
-                    yield f"{log.name(visit)} waited from {row.since} to {row.time} and could have started at {second}"
-
-
-def _first_chance(log: Logbook, floor: Floor, row: Row, step: StepRow, holds: list[HoldRow], planned: int) -> int:
-    """First second of a wait, inside ``start_on``, in which the step could have started; -1 if none."""
-    since = row.since
-    while since < row.time:
-        since = log.open_second(step.start_on, since)
-        until = min(row.time, log.closing(step.start_on, since)) if since < NEVER else since
-        second = floor.could_start(since, until, step.needs, holds, planned) if since < until else -1
-        if second >= 0:
-            return second
-        since = until
-    return -1
-
-
-def _to_take(log: Logbook, visit: Visit, row: Row) -> list[HoldRow]:
-    """Holds of the procedure that a token in line does not have yet."""
-    have: dict[int, int] = defaultdict(int)
-    for unit in log.by_label[visit.key]:
-        have[unit.resource] += unit.kind == Kind.HELD and unit.since <= row.since and unit.time >= row.time
-    return [hold for h in visit.step.holds if have[(hold := log.tables.holds[h]).pool] == 0]
-
-
-def stopped_work_goes_on_when_it_can(log: Logbook) -> Iterator[str]:
-    """A stopped step waits only while what it keeps is down or shut, or its people are not there (B1)."""
-    if any(step.reserve for step in log.tables.steps):
-        return
-    floor = Floor(log)
-    for visit in log.visits.values():
-        for row in visit.stopped:
-            worked = sum(w.time - w.since for w in visit.worked if w.time <= row.since)
-            people = [need for need in visit.step.needs if need.people and (need.for_s < 0 or need.for_s > worked)]
-            kept = [log.units[u.resource, u.unit] for u in log.by_label[visit.key]
-                    if u.kind == Kind.WORKING and u.time == row.since and not log.tables.pools[u.resource].people]
-            down = [r for rows in kept for r in rows if r.kind == Kind.DOWN and r.time > row.since and r.since < row.time]
-            calm = max([row.since, *(r.time for r in down)])
-            shut = any(log.tables.pools[rows[0].resource].calendar >= 0 for rows in kept)
-            second = -1 if shut else floor.could_start(calm, row.time, people, [], -1) if calm < row.time else -1
-            if second >= 0:
-                yield f"{log.name(visit)} was stopped from {row.since} to {row.time} and could have gone on at {second}"
-
-
-LAWS = (units_do_one_thing_at_a_time, states_partition_the_window, pools_are_never_overdrawn, nothing_is_in_use_after_a_drained_run,
-        the_lowest_numbers_are_taken, people_begin_in_opening_hours,
-        work_that_must_fit_is_planned_to_end_in_time, paused_work_stays_in_opening_hours, needs_are_there_and_come_back_in_time,
-        work_has_its_holds, holds_are_kept_from_first_to_last, lines_serve_first_come_first, nothing_waits_without_cause,
-        stopped_work_goes_on_when_it_can)
+LAWS = (units_do_one_thing_at_a_time, states_partition_the_window, nothing_is_in_use_after_a_drained_run, the_lowest_numbers_are_taken,
+        people_begin_in_opening_hours, work_that_must_fit_is_planned_to_end_in_time, paused_work_stays_in_opening_hours,
+        needs_are_there_and_come_back_in_time, work_has_its_holds, holds_are_kept_from_first_to_last)

@@ -162,6 +162,7 @@ def _batches(name: str, line: Line, replication: int, released: bool, causes: Se
         row = {"scenario": name, "replication": replication, "batch": batch, "product": "product", "start_s": int(start * DAY_S)}
         row |= {"fill_s": int(fill * DAY_S) if filled else -1, "end_s": int(end * DAY_S) if ended else -1, "disposition": state}
         row |= {"reason": f"{state}:{reason}" if state in ("aborted", "rejected") else "", "stopped_at": "exchange d0" if aborted else ""}
+        row["released_s"] = row["end_s"] if state == "released" else -1
         rows.append({**row, "doses": doses, "true_good": int(not lost), "true_cause": reason})
     return pd.DataFrame(rows)
 

@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 from types import ModuleType
 
+import pandas as pd
 import pytest
 
 from foundry.report.html import as_json, write_report
@@ -91,6 +92,16 @@ def test_sources_of_the_parameters(page: Path) -> None:
         "Intervals show chance within the model; they do not cover doubt about the inputs (67 % of parameters are assumptions)."
     )
     assert trust_sentence(assumed, facts).replace(" %", "\u00a0%") in page.read_text(encoding="utf-8")
+
+
+def test_a_parameter_assumed_in_any_scenario_counts_as_assumed() -> None:
+    """Sourced in the first scenario, assumed in the second: the table says assumed, and so does the share."""
+    rows = [{"scenario": "a", "path": "plant.wage", "value": 1.0, "source": "basis", "kind": "fact", "given": True},
+            {"scenario": "b", "path": "plant.wage", "value": 2.0, "source": "assumption", "kind": "fact", "given": True},
+            {"scenario": "a", "path": "plant.rent", "value": 1.0, "source": "basis", "kind": "fact", "given": True}]
+    assert assumption_share(pd.DataFrame(rows)) == (1, 2)
+    assert assumption_share(pd.DataFrame(rows[::-1])) == (1, 2)
+    assert sum(row.assumed for row in source_rows(pd.DataFrame(rows), ["a", "b"])) == 1
 
 
 def test_a_decision_and_a_default_are_not_assumptions(page: Path) -> None:
