@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 try:
     import typer
@@ -33,6 +33,8 @@ Out = Annotated[Path | None, typer.Option("--out", "-o", help="new result folder
 Reps = Annotated[str, typer.Option(metavar="N|auto", help="replications; auto: until cost and doses are known to 5 %, losses to 2 points")]
 Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="the same seed meets the same luck")]
 Jobs = Annotated[int | None, typer.Option(min=1, help="processes; default one per processor where that is worth it")]
+EngineName = Annotated[Literal["auto", "simpy", "compiled"],
+                       typer.Option("--engine", help="auto: compiled where that saves time; the results are the same to the bit")]
 Keep = Annotated[str, typer.Option(metavar="K,K|all|none", help="replications whose log is kept row by row")]
 Changes = Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="change a value; may be given several times")]
 Vary = Annotated[list[str], typer.Option("--vary", metavar="PATH=VALUES", help="2:8, 2:8:2 or 1,2,4; may be given several times")]
@@ -107,25 +109,25 @@ def validate(scenario: Scenario, changes: Changes = None) -> None:
 @app.command()
 @spoken
 def run(scenario: Scenario, out: Out = None, reps: Reps = "20", seed: Seed = 1, jobs: Jobs = None, keep: Keep = "0",
-        changes: Changes = None, as_json: AsJson = False, quiet: Quiet = False) -> None:
+        changes: Changes = None, engine: EngineName = "auto", as_json: AsJson = False, quiet: Quiet = False) -> None:
     """Run a scenario; write its result folder and report."""
-    _study("run", [scenario], out, reps, seed, jobs, keep, changes, as_json, quiet)
+    _study("run", [scenario], out, reps, keep, changes, as_json, quiet, seed=seed, jobs=jobs, engine=engine)
 
 
 @app.command()
 @spoken
 def compare(scenarios: Annotated[list[str], typer.Argument(metavar="A B [C …]", help="scenarios; the first is the base")], out: Out = None,
-            reps: Reps = "20", seed: Seed = 1, jobs: Jobs = None, keep: Keep = "0", changes: Changes = None, as_json: AsJson = False,
-            quiet: Quiet = False) -> None:
+            reps: Reps = "20", seed: Seed = 1, jobs: Jobs = None, keep: Keep = "0", changes: Changes = None, engine: EngineName = "auto",
+            as_json: AsJson = False, quiet: Quiet = False) -> None:
     """Run scenarios with the same luck; compare each with the first."""
-    _study("compare", scenarios, out, reps, seed, jobs, keep, changes, as_json, quiet)
+    _study("compare", scenarios, out, reps, keep, changes, as_json, quiet, seed=seed, jobs=jobs, engine=engine)
 
 
 @app.command()
 @spoken
 def sweep(scenarios: Annotated[list[str], typer.Argument(metavar="SCENARIO …", help="one scenario or several")], vary: Vary,
           out: Out = None, reps: Annotated[str, typer.Option(metavar="N", help="replications at every point")] = "20", seed: Seed = 1,
-          jobs: Jobs = None, changes: Changes = None,
+          jobs: Jobs = None, changes: Changes = None, engine: EngineName = "auto",
           demand: Annotated[float | None, typer.Option(metavar="DOSES", help="doses a year to meet; default the scenario's own")] = None,
           as_json: AsJson = False, quiet: Quiet = False) -> None:
     """Run a grid of plants; find the cheapest that serves.
@@ -138,7 +140,8 @@ def sweep(scenarios: Annotated[list[str], typer.Argument(metavar="SCENARIO …",
 
     count = replications(reps)
     with new_folder(out, "sweep") as folder, _progress(quiet) as progress:
-        found = sweeps.sweep(*scenarios, vary=vary, reps=count, seed=seed, jobs=jobs, set=changes or (), demand=demand, progress=progress)
+        found = sweeps.sweep(*scenarios, vary=vary, reps=count, seed=seed, jobs=jobs, set=changes or (), demand=demand, progress=progress,
+                             engine=engine)
         sweeps.write(found, folder)
     if as_json:
         _print_json(found.summary())
@@ -164,8 +167,8 @@ def _progress(quiet: bool) -> Iterator[Any]:
             shown.clear()
 
 
-def _study(kind: str, names: list[str], out: Path | None, reps: str, seed: int, jobs: int | None, keep: str, changes: list[str] | None,
-           as_json: bool, quiet: bool) -> None:
+def _study(kind: str, names: list[str], out: Path | None, reps: str, keep: str, changes: list[str] | None, as_json: bool, quiet: bool,
+           **options: Any) -> None:
     from foundry import experiment, terminal
     from foundry.loader import load
     from foundry.result import write
@@ -174,13 +177,9 @@ def _study(kind: str, names: list[str], out: Path | None, reps: str, seed: int, 
     asked = experiment.replications(reps)
     keeping = _kept(keep, asked)
     scenarios = [load(name, set=changes or ()) for name in names]
-    progress = terminal.Progress(sys.stderr) if sys.stderr.isatty() and not quiet else None
     with new_folder(out, "-".join(dict.fromkeys(scenario.name for scenario in scenarios))) as folder:
-        try:
-            result = getattr(experiment, kind)(*scenarios, reps=asked, seed=seed, jobs=jobs, keep=keeping, progress=progress)
-        finally:
-            if progress is not None:
-                progress.clear()
+        with _progress(quiet) as progress:
+            result = getattr(experiment, kind)(*scenarios, reps=asked, keep=keeping, progress=progress, **options)
         write(result, folder)
     if as_json:
         _print_json(result.summary())

@@ -322,5 +322,6 @@ def _readings(asides: Rows, assay: int, tables: Tables) -> list[tuple[int, int, 
     left = asides[asides["kind"] == Kind.LEFT]
     drawn = dict(zip(left["token"].tolist(), left["since_s"].tolist(), strict=True))
     resource = len(tables.resource_names) - 1 - len(tables.panels) - len(tables.assays) + assay
-    valid = (asides["kind"] == Kind.MEASURED) & (asides["resource"] == resource) & (asides["reason"] != tables.reasons.index(MARKS[INVALID]))
+    invalid = tables.reasons.index(MARKS[INVALID])
+    valid = (asides["kind"] == Kind.MEASURED) & (asides["resource"] == resource) & (asides["reason"] != invalid)
     return [(drawn[row["token"]], int(row["time_s"]), float(row["value"])) for row in asides[valid] if row["token"] in drawn]

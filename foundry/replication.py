@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,8 @@ from foundry.trajectories import courses
 
 Rows = NDArray[Any]                                        # a structured array
 Columns = dict[str, Any]
+Engine = Literal["auto", "simpy", "compiled"]
+WORTH_COMPILING = 300                                      # replications of a study from which the compiled engine saves time
 
 
 class Refused(ValueError):
@@ -40,13 +42,17 @@ class CannotFinish(RuntimeError):
 
 
 class Case(NamedTuple):
-    """A scenario made ready to run; all that a worker needs. ``demand_per_year`` in doses."""
+    """A scenario made ready to run; all that a worker needs. ``demand_per_year`` in doses.
+
+    ``arrays`` of the compiled engine; without them the SimPy engine runs. Both give the same bits.
+    """
 
     name: str
     tables: Tables
     book: PriceBook
     currency: str
     demand_per_year: float | None
+    arrays: Any = None
 
 
 class Log(NamedTuple):
@@ -78,15 +84,33 @@ class Replication:
     log: Log | None
 
 
-def prepare(scenario: Scenario, name: str | None = None) -> Case:
-    """Tables and price book of a checked scenario. Raises Refused for one whose money does not add up (a material without a price)."""
+def prepare(scenario: Scenario, name: str | None = None, *, engine: Engine = "simpy", replications: int = 1) -> Case:
+    """Tables and price book of a checked scenario, and the arrays of the compiled engine where it is to run.
+
+    engine        "auto" takes the compiled one for `WORTH_COMPILING` replications or more: fewer are done before it is compiled
+    replications  planned for all scenarios together
+
+    Raises Refused for a scenario whose money does not add up (a material without a price), or that the compiled engine cannot run.
+    """
     tables = tabulate(scenario)
     demand = None if scenario.demand is None else scenario.demand.doses_per_year
     try:
         book = price_book(scenario, tables)
     except ValueError as error:
         raise Refused(f"{scenario.name}: {error}") from error
-    return Case(name or scenario.name, tables, book, scenario.currency, demand)
+    compiled = engine == "compiled" or (engine == "auto" and replications >= WORTH_COMPILING)
+    return Case(name or scenario.name, tables, book, scenario.currency, demand, _arrays(scenario.name, tables, engine) if compiled else None)
+
+
+def _arrays(name: str, tables: Tables, engine: Engine) -> Any:
+    from foundry.engine.arrays import arrays_of, unsupported
+
+    reason = unsupported(tables)
+    if reason is None:
+        return arrays_of(tables)
+    if engine == "compiled":
+        raise Refused(f"the compiled engine cannot run {name}: {reason}; --engine simpy can")
+    return None
 
 
 def replicate(case: Case, seed: int, number: int, *, keep: bool = False) -> Replication:
@@ -115,9 +139,17 @@ def lightened(run: Replication) -> Replication:
     return replace(run, batches=run.batches[:0], ledger_totals={}, series={}, courses=np.empty((3, 0, 0)))
 
 
+def _engine(case: Case, seed: int, number: int) -> Run:
+    if case.arrays is None:
+        return run_engine(case.tables, seed, number)
+    from foundry.engine.compiled import run_arrays
+
+    return run_arrays(case.tables, case.arrays, seed, number)
+
+
 def _run(case: Case, seed: int, number: int) -> Run:
     try:
-        run = run_engine(case.tables, seed, number)
+        run = _engine(case, seed, number)
     except Overrun as overrun:
         raise CannotFinish(f"{case.name}, replication {number}: {overrun}") from overrun
     if run.deadlock is not None:

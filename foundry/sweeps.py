@@ -23,7 +23,7 @@ from foundry.kpi import describe
 from foundry.paired import comparison_level
 from foundry.parameters import resolved
 from foundry.provenance import now_utc
-from foundry.replication import Refused, prepare
+from foundry.replication import Engine, Refused, prepare
 from foundry.result import Result, manifest, sourced_facts
 from foundry.scenario import Scenario
 from foundry.stats import MIN_REPLICATIONS, Estimate
@@ -219,13 +219,14 @@ class Sweep:
 
 
 def sweep(*scenarios: str | PathLike[str], vary: Vary, reps: Replications = REPLICATIONS, seed: int = SEED, jobs: int | None = 1,
-          set: Sequence[str] = (), demand: float | None = None, progress: Progress | None = None) -> Sweep:
+          set: Sequence[str] = (), demand: float | None = None, progress: Progress | None = None,
+          engine: Engine = "auto") -> Sweep:
     """Run scenarios, given by name or file, at every point of a grid; all points meet the same luck.
 
     vary     ``["plant.pools.operator.count=2:8", …]`` or ``{"plant.pools.operator.count": [2, 4, 8]}``: any path that ``--set`` takes
     set      ``path=value`` changes that hold at all points
     demand   doses a year that a point must release to meet the demand; default the scenario's own
-    reps, seed, jobs, progress as for `foundry.experiment.run`; progress counts points x replications
+    reps, seed, jobs, engine, progress as for `foundry.experiment.run`; progress counts points x replications
 
     Raises Refused, before anything runs, with every mistake in paths, values, ranges and scenarios.
     """
@@ -241,7 +242,8 @@ def sweep(*scenarios: str | PathLike[str], vary: Vary, reps: Replications = REPL
     if demand is not None and not (math.isfinite(demand) and demand > 0):
         raise Refused("demand must be a number of doses a year, more than 0")
     whole = design(scenarios, vary, [*set, *([] if demand is None else [f"demand.doses_per_year={demand!r}"])])
-    cases = [prepare(scenario, name) for name, scenario in whole.scenarios.items()]
+    planned = count * len(whole.scenarios)
+    cases = [prepare(scenario, name, engine=engine, replications=planned) for name, scenario in whole.scenarios.items()]
     began = now_utc()
     with Workers(cases, seed, jobs=jobs, keep=(), progress=progress, light=True) as workers:
         runs = workers.run(range(count))

@@ -89,6 +89,28 @@ def readings_come_as_drawn(log: Logbook) -> Iterator[str]:
             yield f"{log.name(visit)} read {points[0]}, drawn {value} {MARKS[mark]}"
 
 
+def samples_are_repeated_as_allowed(log: Logbook) -> Iterator[str]:
+    """An invalid run is done again, a reading out of limits repeated from the reserve as often as allowed, then it counts (K6)."""
+    for key, visits in log.journeys.items():
+        branch = log.branch_of(visits[0].step.index) if key[1] else None
+        if branch is None or branch.assay < 0:
+            continue
+        retests = 0
+        for visit, follower in zip(visits, [*visits[1:], None], strict=True):
+            points = [row for row in visit.points if row.kind == Kind.MEASURED]
+            if not points:
+                continue
+            invalid = points[0].reason == log.reason["invalid"]
+            again = not invalid and not branch.low <= points[0].value <= branch.high and retests < branch.retests
+            retests += again
+            decided = [log.tables.reasons[row.reason] for row in visit.points if row.kind == Kind.DECIDED]
+            goes = branch.on_invalid if invalid else branch.first if again else END
+            if decided != ["retest"] * again or (follower is not None and follower.step.index != goes):
+                yield f"{log.name(visit)} read {points[0]}, decided {decided}"
+            if follower is None and goes != END and log.left.get(key, _NONE).reason == log.reason["joined"]:
+                yield f"{log.name(visit)} read {points[0]} and was not done again"
+
+
 def readings_have_the_decimals_of_their_assay(log: Logbook) -> Iterator[str]:
     """Reported values are rounded, never negative but for an invalid run, 0 below the LOD (K4)."""
     first = len(log.tables.pools)
@@ -243,6 +265,6 @@ def causes_strike_when_their_sum_passes(log: Logbook) -> Iterator[str]:
             last[int(row["batch"]), cause] = hazard, onset
 
 
-LAWS = (side_tokens_end_with_their_batch, joins_wait_for_all, looks_are_read, readings_come_as_drawn,
+LAWS = (side_tokens_end_with_their_batch, joins_wait_for_all, looks_are_read, readings_come_as_drawn, samples_are_repeated_as_allowed,
         readings_have_the_decimals_of_their_assay, gates_take_the_first_band_that_holds_the_reading, panels_decide_on_complete_results,
         records_follow_the_log, cells_are_never_negative, causes_strike_when_their_sum_passes)

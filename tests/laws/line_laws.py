@@ -112,12 +112,18 @@ def lines_serve_first_come_first(log: Logbook) -> Iterator[str]:
 
 
 def higher_ranks_are_served_first(log: Logbook) -> Iterator[str]:
-    """Nobody takes units with which, and those left free, a token of higher rank in another line could have started (N2)."""
+    """Nobody takes units with which, and those left free, a token of higher rank in another line could have started (N2).
+
+    Where a job may take 0 s a unit may have come free in a later round of the same second (T3): there it says nothing.
+    """
+    jobs = [job for pool in log.tables.pools for job in (pool.cleaning, *pool.maintenance) if job is not None]
+    if any(step.reserve for step in log.tables.steps) or any(log.sample(job.law, job.key, 0, 0, 1) < 0.5 for job in jobs):
+        return
     ranks = {key: rank for key, (rank, _) in ranks_of(log).items()}
     place_of = {key: place for place, key in enumerate(sorted(ranks, key=ranks.__getitem__))}
     begun = [(visit.started, place_of[visit.key], _pools(visit.step), visit) for visit in log.visits.values()
              if visit.started is not None and visit.seconds > 0]
-    if any(step.reserve for step in log.tables.steps) or not begun:
+    if not begun:
         return
     times, places, pools = (np.array(column, dtype=np.int64) for column in list(zip(*begun, strict=True))[:3])
     unseen = np.array(sorted({row.since for visit in log.visits.values() for row in visit.worked if row.since == row.time}), dtype=np.int64)
@@ -142,9 +148,11 @@ def _could_have_had(log: Logbook, visit: Visit, row: Row, second: int, below: li
     if not log.is_open(step.start_on, second):
         return False
     more: dict[int, int] = defaultdict(int)
+    held = {hold.pool for hold in log.tables.holds}
     for other in below:
         for unit in log.by_label[other.key]:
-            more[unit.resource] += unit.since == second and unit.kind == Kind.WORKING
+            needed = _pools(other.step) >> unit.resource & 1            # a unit held from before begins to work, too
+            more[unit.resource] += needed and unit.since == second and unit.kind == Kind.WORKING and unit.resource not in held
     planned = step.planned_s if step.shift == FIT else -1
     return floor.all_at_once(bisect_left(floor.times, second), second, (step.needs, _to_take(log, visit, row), planned), more)
 
