@@ -37,6 +37,13 @@ def __dir__() -> list[str]:
     return sorted(__all__)
 
 
+def kernel_sources(root: Any) -> list[Any]:
+    """Files whose code or constants are frozen into compiled kernels, below the folder that holds the packages."""
+    folders = ("foundry/engine", "processes", "qc")
+    names = ("foundry/events.py", "foundry/streams.py", "foundry/tables.py")
+    return [*(path for folder in folders for path in sorted((root / folder).rglob("*.py"))), *(root / name for name in names)]
+
+
 def _kernel_cache() -> str:
     """Folder for compiled kernels, made if need be: one for each state of the sources that compile and each numba and Python.
 
@@ -53,11 +60,8 @@ def _kernel_cache() -> str:
     numba = find_spec("numba")
     if numba is not None and numba.origin is not None:
         digest.update(Path(numba.origin).with_name("_version.py").read_bytes())
-    for package in ("foundry", "processes", "qc"):
-        for path in sorted((root / package).rglob("*.py")):
-            source = path.read_bytes()
-            if b"njit" in source:
-                digest.update(path.relative_to(root).as_posix().encode() + source)
+    for path in kernel_sources(root):
+        digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
     folder = _user_caches() / "cell-foundry-sim" / "numba" / digest.hexdigest()[:16]
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
