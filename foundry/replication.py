@@ -99,7 +99,8 @@ def prepare(scenario: Scenario, name: str | None = None, *, engine: Engine = "si
     except ValueError as error:
         raise Refused(f"{scenario.name}: {error}") from error
     compiled = engine == "compiled" or (engine == "auto" and replications >= WORTH_COMPILING)
-    return Case(name or scenario.name, tables, book, scenario.currency, demand, _arrays(scenario.name, tables, engine) if compiled else None)
+    arrays = _arrays(scenario.name, tables, engine) if compiled else None
+    return Case(name or scenario.name, tables, book, scenario.currency, demand, arrays)
 
 
 def _arrays(name: str, tables: Tables, engine: Engine) -> Any:

@@ -25,7 +25,8 @@ def kernel_cache(root: Path) -> Path:
     """Folder for numba's compiled kernels, named after everything that can change them.
 
     numba looks only at the file of the function itself, so a caller in an unchanged file keeps old inlined code after an edit elsewhere:
-    the folder is keyed by all sources that compile or hold their constants. Each test worker has its own, because numba's cache is not safe against two writers.
+    the folder is keyed by all sources that compile or hold their constants. Each test worker has its own, because numba's cache is not
+    safe against two writers.
     """
     digest = hashlib.sha256(f"{sys.version} numba {importlib.metadata.version('numba')}".encode())
     for package in ("foundry", "processes", "qc"):                # more than what foundry.kernel_sources lists: it may not be imported yet
