@@ -119,13 +119,8 @@ def test_a_scenario_that_does_not_exist() -> None:
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_scenarios_load(name: str) -> None:
-    """By name, with every check, and within 0.3 s of processor time once the program is loaded."""
+    """By name, with every check."""
     assert load(name).name == name
-    yamlio.parse.cache_clear()
-    start = time.process_time()
-    load(name)
-
-    assert time.process_time() - start < 0.5          # measured: 0.18 s
 
 
 def test_the_loader_starts_without_the_heavy_libraries() -> None:
@@ -277,14 +272,24 @@ HOSTILE = {
 }
 
 
+@pytest.fixture(scope="module")
+def honest_s() -> float:
+    """Processor time of loading a shipped scenario: what the refusal of a hostile text is measured by."""
+    load("hicm188_manual")
+    yamlio.parse.cache_clear()
+    start = time.process_time()
+    load("hicm188_manual")
+    return time.process_time() - start
+
+
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_text_is_refused_within_a_second(write: Callable[..., Path], name: str) -> None:
-    """Nothing in a file runs, fills the memory or takes long; its refusal is short, printable and has a place."""
+def test_a_hostile_text_is_refused_soon(write: Callable[..., Path], name: str, honest_s: float) -> None:
+    """Nothing in a file runs, fills the memory or takes longer than some honest scenarios; its refusal is short, printable and has a place."""
     file = write(hostile=HOSTILE[name])
     start = time.process_time()
     said = problems(file)
 
-    assert time.process_time() - start < 1.0
+    assert time.process_time() - start < 10 * honest_s
     assert re.match(r"hostile\.yaml(:\d+:\d+)?( \S+)?: ", said[0])
     assert all(len(line) < 600 and line.isprintable() for line in said)
 

@@ -92,7 +92,7 @@ def readings_come_as_drawn(log: Logbook) -> Iterator[str]:
 def samples_are_repeated_as_allowed(log: Logbook) -> Iterator[str]:
     """An invalid run is done again, a reading out of limits repeated from the reserve as often as allowed, then it counts (K6)."""
     for key, visits in log.journeys.items():
-        branch = log.branch_of(visits[0].step.index) if key[1] else None
+        branch = log.sample_of(*key) if key[1] else None
         if branch is None or branch.assay < 0:
             continue
         retests = 0

@@ -169,11 +169,16 @@ class Logbook:
         if token == 0:
             return 0
         fork = self.fork_of(batch, token)
-        if fork is None:
-            return None
+        return None if fork is None else fold(0, self._row(fork, batch, token).key, fork.key[3])
+
+    def sample_of(self, batch: int, token: int) -> BranchRow | None:
+        """The row by which a side token was forked, with its limits; None when it cannot be told from the log."""
+        fork = self.fork_of(batch, token)
+        return None if fork is None else self._row(fork, batch, token)
+
+    def _row(self, fork: Visit, batch: int, token: int) -> BranchRow:
         first = self.branch_of(self.journeys[batch, token][0].step.index).first
-        row = next(row for row in fork.step.forks if row.first == first)
-        return fold(0, row.key, fork.key[3])
+        return next(row for row in fork.step.forks if row.first == first)
 
     def duration(self, visit: Visit) -> int | None:
         """Whole seconds that a visit's work takes, drawn anew from its address (F1, T2, T4)."""
