@@ -133,12 +133,10 @@ def _quality(events: Rows, batches: Rows, tables: Tables, window: Window) -> Sum
 
 
 def _troubled(events: Rows, batches: Rows, tables: Tables) -> Flags:
-    """Batches with a retry, a deviation or a retest. A step that looks again on its schedule (``every_h``) makes no retry, unless the way
-    back to it leads through other steps: an extension (Q11)."""
+    """Batches with a retry, a deviation or a retest. A step that looks again on its schedule (``every_h``) makes no retry (Q11)."""
     trouble = np.array([name.startswith("deviation:") or name in ("retry", "retest") for name in tables.reasons])
     retry = tables.reasons.index("retry")
-    scheduled = np.array([*(step.every_s > 0 and all(band.go == step.index for band in step.bands if 0 <= band.go <= step.index)
-                            for step in tables.steps), False])
+    scheduled = np.array([*(step.every_s > 0 for step in tables.steps), False])
     rows = events[(events["reason"] > 0) & (events["kind"] == Kind.DECIDED)]
     rows = rows[trouble[rows["reason"]] & ~((rows["reason"] == retry) & scheduled[rows["step"]])]
     return np.isin(batches["batch"], rows["batch"])

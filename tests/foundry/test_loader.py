@@ -284,7 +284,7 @@ def honest_s() -> float:
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_text_is_refused_soon(write: Callable[..., Path], name: str, honest_s: float) -> None:
-    """Nothing in a file runs, fills the memory or takes longer than some honest scenarios; its refusal is short, printable and has a place."""
+    """Nothing in a file runs, fills the memory or takes longer than some honest scenarios; its refusal is short and has a place."""
     file = write(hostile=HOSTILE[name])
     start = time.process_time()
     said = problems(file)
