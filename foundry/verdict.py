@@ -129,13 +129,18 @@ def spoken(result: Paired) -> Estimate:
 
 
 def outcome(kpi: str, result: Paired) -> Outcome:
-    """How B stands against the base A: its interval excludes 0, or no difference is shown."""
+    """How B stands against the base A: its interval excludes 0, or no difference is shown.
+
+    A share of batches must differ in points too: with common luck a handful of the same batches fails in both, and the
+    ratio alone would then call the smallest difference of the denominators one.
+    """
     chosen = spoken(result)
     if chosen.value is None:
         return "not defined"
     if chosen.low is None:
         return "no interval"
-    if not chosen.excludes_zero:
+    in_points = terms(kpi).method == "share" and result.difference.low is not None
+    if not chosen.excludes_zero or (in_points and not result.difference.excludes_zero):
         return "no difference"
     good = terms(kpi).good
     if good == "none":

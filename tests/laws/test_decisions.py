@@ -119,14 +119,19 @@ def test_Q2_every_number_of_the_verdict_follows_from_its_table(written: Written)
     assert len(bounded) > 100
 
 
+SHARES = ("batch_failure_rate", "true_failure_rate", "consumer_risk", "producer_risk", "bad_given_released", "first_pass_yield")
+
+
 def test_Q2_the_sentence_of_a_verdict_says_its_numbers(written: Written) -> None:
-    """A verdict is spoken when its interval excludes 0 and only then, and its numbers are those of the row, rounded as shown."""
+    """A verdict is spoken when its interval excludes 0 and only then (for shares of batches also in points); its numbers are the row's."""
     spoken = 0
     for row in written.summary["paired"]:
         difference, relative, _ = compared(written, row)
         chosen, share = (difference, False) if relative[1] is None else (relative, True)
         found = re.search(r" by ([\d.,]+)( %| points)?.* \[([\d.,]+), ([\d.,]+)\]$", row["verdict"])
         excludes = chosen[1] is not None and chosen[2] is not None and (chosen[1] > 0 or chosen[2] < 0)
+        if row["kpi"].partition("[")[0] in SHARES and difference[1] is not None and difference[2] is not None:
+            excludes = excludes and (difference[1] > 0 or difference[2] < 0)
         assert (found is not None) == excludes, (row, chosen)
         if found is None:
             continue

@@ -67,7 +67,7 @@ def test_mmc_3():
     assert exact == pytest.approx(1.755618, abs=1e-6)
 
     plant = queue([station("{exponential: {mean: 1.25}}")], {"server": 3}, per_h=2.0, customers=60_000)
-    assert_agrees(replications(plant, 40, mean_wait_h), exact)
+    assert_agrees(replications(plant, 60, mean_wait_h), exact)
 
 
 def test_mg1_det():
