@@ -47,6 +47,7 @@ def nothing_is_in_use_after_a_drained_run(log: Logbook) -> Iterator[str]:
 def the_lowest_numbers_are_taken(log: Logbook) -> Iterator[str]:
     """When a unit is taken, no unit of a lower number was free (N1). Work of 0 s leaves no row: there it says nothing."""
     unseen = {row.since for visit in log.visits.values() for row in visit.worked if row.since == row.time}
+    unseen |= {row.time for visit in log.visits.values() for row in visit.stopped}       # it may leave in the second in which it resumes
     jobs = [job for pool in log.tables.pools for job in (pool.cleaning, *pool.maintenance) if job is not None]
     at_once = {pool for job in jobs if log.sample(job.law, job.key, 0, 0, 1) < 0.5 for need in job.needs for pool in need.pools}
     for (pool, unit), rows in log.units.items():

@@ -342,7 +342,8 @@ class _Maker:
         steps[at]["fork"] = ["side"]
         after = [step for step in steps[at + 1 :] if "decide" not in step and "repeat" not in step]
         if after and dice.chance(0.5):
-            dice.among(after)["join"] = ["side"]
+            step = dice.among(after)
+            step["join"] = [*step.get("join", []), "side"]
         elif after and dice.chance(0.5):
             self.branches["side"]["until"] = dice.among(after)["name"]
 
