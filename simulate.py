@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import _thread
 import json
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -49,18 +51,48 @@ def spoken(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def guarded(**options: Any) -> None:
         try:
-            command(**options)
+            with _listening() as heard:
+                command(**options)
         except KeyboardInterrupt:
             _end("Interrupted.", INTERRUPTED)
         except BrokenPipeError:                            # the reader of a pipe has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(OK) from None
         except Exception as error:
+            if heard:                                      # what an interrupted compiler leaves behind is no fault
+                _end("Interrupted.", INTERRUPTED)
             if DEBUG in sys.orig_argv:
                 raise
             _end(*_explained(error))
 
     return guarded
+
+
+@contextmanager
+def _listening() -> Iterator[list[int]]:
+    """Interrupts as they come. One that falls into a callback of the compiler is lost there, so it is sent once more."""
+    heard: list[int] = []
+
+    def note(number: int, _: Any) -> None:
+        heard.append(number)
+        raise KeyboardInterrupt
+
+    def lost(error: Any) -> None:
+        if issubclass(error.exc_type, KeyboardInterrupt):
+            again = threading.Timer(0.05, _thread.interrupt_main)      # not from here: it would be lost again
+            again.daemon = True
+            again.start()
+        else:
+            hook(error)
+
+    hook, sys.unraisablehook = sys.unraisablehook, lost
+    before = signal.signal(signal.SIGINT, note) if threading.current_thread() is threading.main_thread() else None
+    try:
+        yield heard
+    finally:
+        sys.unraisablehook = hook
+        if before is not None:
+            signal.signal(signal.SIGINT, before)
 
 
 def _explained(error: Exception) -> tuple[str, int]:
