@@ -13,23 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
-import simulate
 from foundry import experiment
 from foundry.replication import CannotFinish
+from tests.commands import Answer
 from tests.foundry.plants import write
 
 ROOT = Path(__file__).parents[1]
 SHORT = ["--set", "horizon_d=120", "--set", "warm_up_d=0"]
-
-
-class Answer:
-    """What one command gave."""
-
-    def __init__(self, *words: object) -> None:
-        result = CliRunner().invoke(simulate.app, [str(word) for word in words])
-        self.code, self.out, self.err = result.exit_code, result.stdout, result.stderr
 
 
 @pytest.fixture(autouse=True)

@@ -6,18 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-import simulate
+from tests.commands import Answer
 from tests.foundry.plants import write
-
-
-class Answer:
-    """What one command gave."""
-
-    def __init__(self, *words: object) -> None:
-        result = CliRunner().invoke(simulate.app, [str(word) for word in words])
-        self.code, self.out, self.err = result.exit_code, result.stdout, result.stderr
 
 
 @pytest.fixture(autouse=True)
