@@ -7,11 +7,10 @@ priority made of its content, and the handing out has the lowest priority of all
 
 from __future__ import annotations
 
-import heapq
 from abc import ABC, abstractmethod
 from bisect import insort
-from collections.abc import Generator, Iterable
-from operator import attrgetter
+from collections.abc import Callable, Generator, Iterable
+from heapq import heapify, heappop, heappush
 from typing import Any, NamedTuple
 
 import simpy
@@ -22,7 +21,6 @@ from foundry.tables import FIT, NEVER, RESERVE_ALL, HoldRow, NeedRow, PoolRow, S
 # What may be due in an instant, in this order (T3).
 FINISH, PART, FAILURE, JOB_END, MAINTENANCE_DUE, SHIFT, TARGET, LATEST, GATHER, EXPIRY, ARRIVAL = range(11)
 ROUNDS = 100_000                    # most in one instant
-HAND_OUT = 16 + (15 << 60)          # after everything that is due
 LAST = (1 << 32) - 1                # batch number of a unit's job: after every batch
 DOWN_CALL, SHUT_CALL, LATE_CALL, LEAVE_CALL, ABORT_CALL, WITHDRAW_CALL = range(6)
 
@@ -147,9 +145,35 @@ class Worker(ABC):
 
 
 class Clock(simpy.Environment):
-    """SimPy's environment; only reading the time is made cheap, it is read most of all."""
+    """SimPy's environment, whose instants end: when nothing more is due now, ``at_end`` is called if that was asked for (T3)."""
 
-    now = property(attrgetter("_now"))
+    now = 0             # a plain attribute: it is read most of all
+
+    def __init__(self, at_end: Callable[[], None]) -> None:
+        super().__init__()
+        self.at_end = at_end
+        self.asked = False
+
+    def run(self, until: Any = None) -> None:
+        """Take events in their order until one named ``until`` has happened: the loop of SimPy, with an end to each instant."""
+        until.callbacks.append(simpy.core.StopSimulation.callback)
+        queue = self._queue
+        try:
+            while True:
+                while queue[0][0] == self.now:
+                    event: Any = heappop(queue)[3]
+                    callbacks, event.callbacks = event.callbacks, None
+                    for callback in callbacks:
+                        callback(event)
+                    if not event._ok and not hasattr(event, "_defused"):
+                        raise event._value
+                if self.asked:
+                    self.asked = False
+                    self.at_end()
+                else:
+                    self._now = self.now = queue[0][0]
+        except simpy.core.StopSimulation:
+            return
 
 
 def place(kind: int, a: int, b: int) -> int:
@@ -165,7 +189,7 @@ class Due(simpy.Event):
         self.callbacks = []
         self._ok = True
         self._value = None
-        env.schedule(self, place(kind, a, b), delay)
+        heappush(env._queue, (env.now + delay, place(kind, a, b), next(env._eid), self))
 
 
 class Lines(ABC):
@@ -174,7 +198,7 @@ class Lines(ABC):
     def __init__(self, tables: Tables, seed: int, replication: int) -> None:
         self.tables, self.seed, self.replication = tables, seed, replication
         self.laws, self.grid = tables.laws, tables.grid
-        self.env: Any = Clock()             # its clock is typed int | float; ours is whole seconds
+        self.env: Any = Clock(self.hand_out)
         self.rows: list[int] = []           # the log: integer columns of ``events.ORDER``, row after row
         self.values: list[float] = []       # and the value of each row
         self.units = [[Unit(pool, n) for n in range(pool.count)] for pool in tables.pools]
@@ -185,7 +209,6 @@ class Lines(ABC):
         self.available = sum(1 << pool.index for pool in tables.pools if pool.calendar < 0)
         self.waiting: dict[Line, None] = {}
         self.unhindered: list[Worker] = []  # they wait for nothing but the end of what is due
-        self.poked = False
         self.instant, self.rounds, self.happened = -1, 0, 0
         self.spinning: set[int] = set()     # steps started in the last rounds allowed in an instant
 
@@ -206,12 +229,8 @@ class Lines(ABC):
         return drawn(self.laws, self.grid, law, self.seed, key, self.replication, who, path, visit)
 
     def poke(self) -> None:
-        if not self.poked:
-            self.poked = True
-            event = simpy.Event(self.env)
-            event._ok, event._value = True, None
-            event.callbacks = [self.hand_out]
-            self.env.schedule(event, HAND_OUT)
+        """Hand out work when all that is due in this instant has happened."""
+        self.env.asked = True
 
     def enter(self, worker: Worker, line: Line) -> simpy.Event:
         """Join a line; the event returned succeeds when the floor starts the work."""
@@ -255,9 +274,8 @@ class Lines(ABC):
             self.poke()
         worker.line = worker.entry = None
 
-    def hand_out(self, _event: simpy.Event) -> None:
+    def hand_out(self) -> None:
         """Start, again and again, the highest-ranked work that can start (N2)."""
-        self.poked = False
         self._count_round()
         if self.unhindered:
             self._let_go()
@@ -266,13 +284,13 @@ class Lines(ABC):
         out_of = ~self.available
         heads = [(line.entries[0][:4], n, line) for n, line in enumerate(self.waiting)
                  if (not line.mask & out_of or line.reserve) and (line.start_on < 0 or self.calendar_open[line.start_on])]
-        heapq.heapify(heads)
+        heapify(heads)
         reserved: dict[int, int] = {}
         while heads:
-            rank, n, line = heapq.heappop(heads)
+            rank, n, line = heappop(heads)
             if not line.entries or line.entries[0][:4] != rank:        # its head has been cancelled since
                 if line.entries:
-                    heapq.heappush(heads, (line.entries[0][:4], n, line))
+                    heappush(heads, (line.entries[0][:4], n, line))
                 continue
             picks = self._fitting(line, reserved)
             if picks is None:
@@ -290,7 +308,7 @@ class Lines(ABC):
             if self.rounds > ROUNDS - 100:
                 self.spinning.add(worker.label()[2])
             if line.entries:
-                heapq.heappush(heads, (line.entries[0][:4], n, line))
+                heappush(heads, (line.entries[0][:4], n, line))
             else:
                 del self.waiting[line]
 

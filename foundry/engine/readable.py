@@ -119,7 +119,7 @@ class Engine(Journeys):
         told: set[tuple[int, int]] = set()
         while True:
             yield self.env.timeout(max(1, self.tables.starvation_s // 4))
-            if self.env.peek() == math.inf or self.env.now > self.tables.limit_s:
+            if (self.env.peek() == math.inf and not self.env.asked) or self.env.now > self.tables.limit_s:
                 raise Overrun(f"nothing more can end this run: {self.ended} batches have ended, {len(self.tokens)} tokens still wait")
             late = [token for token in overdue(self, self.tokens) if (token.batch, token.number) not in told]
             if not late:
