@@ -103,13 +103,23 @@ def as_events(rows: list[tuple[Any, ...]]) -> NDArray[np.void]:
     return events[np.lexsort(_keys(events)[::-1])]
 
 
-def from_flat(numbers: list[int], values: list[float]) -> NDArray[np.void]:
-    """The same from one flat list of the columns of ``ORDER``, row after row, and a list of values: cheap to keep for an engine."""
-    table = np.array(numbers, np.int64).reshape(-1, len(ORDER))
-    events = np.empty(len(values), EVENTS)
-    for k, name in enumerate(ORDER):
-        events[name] = table[:, k]
+def from_flat(rows: list[int], values: list[float], visits: list[tuple[int, int, int, int]], wheres: list[tuple[int, int]],
+              whole: int) -> NDArray[np.void]:
+    """The same from flat lists, which are cheap to keep for an engine.
+
+    ``rows`` holds time_s, since_s, kind, visit, where and reason of row after row, ``values`` their values. A visit is an index into
+    ``visits`` (batch, token, step, attempt) and ``where`` one into ``wheres`` (resource, unit); both are -1 where they do not apply.
+    The first ``whole`` rows are whole, the others open.
+    """
+    time_s, since_s, kind, visit, where, reason = np.fromiter(rows, np.int64, len(rows)).reshape(-1, 6).T
+    batch, token, step, attempt = np.array([*visits, (-1, -1, -1, -1)])[visit].T
+    resource, unit = np.array([*wheres, (-1, -1)])[where].T
+    columns = (time_s, since_s, kind, batch, np.minimum(visit, 0), token, step, attempt, resource, unit, reason)
+    events = np.zeros(len(values), EVENTS)
+    for name, column in zip(ORDER, columns, strict=False):
+        events[name] = column
     events["value"] = values
+    events["open"][whole:] = 1
     return events[np.lexsort(_keys(events)[::-1])]
 
 

@@ -54,12 +54,12 @@ class Floor(Lines):
         self.pausable: dict[tuple[int, int], Worker] = {}       # at work in a step that stops at closing
         self.stopped: dict[tuple[int, int], Worker] = {}
 
-    def mark(self, unit: Unit, kind: int, label: tuple[int, int, int, int] = (-1, -1, -1, -1)) -> None:
+    def mark(self, unit: Unit, kind: int, visit: int = -1) -> None:
         """Show a state in the log; while the unit is down it waits (L3)."""
         if unit.down:
-            unit.wanted = (kind, *label)
+            unit.wanted = (kind, visit)
         else:
-            self._show(unit, (kind, *label))
+            self._show(unit, (kind, visit))
 
     def _show(self, unit: Unit, state: State | None) -> None:
         shown = unit.shown
@@ -67,8 +67,8 @@ class Floor(Lines):
             return
         now = self.env.now
         if shown is not None and now > unit.since:
-            kind, batch, token, step, attempt = shown
-            self.rows += (now, unit.since, kind, batch, -1 if batch < 0 else 0, token, step, attempt, unit.pool.index, unit.number, 0, 0)
+            kind, visit = shown
+            self.rows += (now, unit.since, kind, visit, unit.where, 0)
             self.values.append(-1.0)
         if unit.runs:
             self._working_clock(unit, shown, state)
@@ -121,7 +121,7 @@ class Floor(Lines):
             self._unfree(unit)
         unit.wanted = unit.shown if holder is not None else None
         unit.down = True
-        self._show(unit, (Kind.DOWN, -1, -1, -1, -1))
+        self._show(unit, (Kind.DOWN, -1))
         assert pool.repair is not None
         self._begin_job(unit, pool.repair, unit.failures)
         if holder is not None and holder.process is not None:
@@ -180,7 +180,7 @@ class Floor(Lines):
         job = Job(unit, row, number)
         unit.job, unit.busy = job, False
         if row.kind != Kind.DOWN:
-            self._show(unit, (row.kind, -1, -1, -1, -1))
+            self._show(unit, (row.kind, -1))
         job.process = self.env.process(self.journey_of_job(job))
 
     def journey_of_job(self, job: Job) -> Happening:
@@ -291,7 +291,7 @@ class Floor(Lines):
         pools = [p for p in self.tables.pools if p.calendar == c]
         for begin, end in zip(opens, closes, strict=True):
             yield self.due(begin - self.env.now, SHIFT, c, 0)
-            self.calendar_open[c] = True
+            self.available |= self.opens_at[c]
             for pool in pools:
                 self.is_open[pool.index], self.closing[pool.index] = True, end
                 if self.free[pool.index]:
@@ -301,7 +301,7 @@ class Floor(Lines):
             if self.waiting:
                 self.poke()
             yield self.due(end - self.env.now, SHIFT, c, 0)
-            self.calendar_open[c] = False
+            self.available &= ~self.opens_at[c]
             for pool in pools:
                 self.is_open[pool.index] = False
                 self.available &= ~(1 << pool.index)

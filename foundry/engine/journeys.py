@@ -66,11 +66,9 @@ class Journeys(Floor):
     def cancel(self, batch: Batch, branches: tuple[int, ...]) -> None:
         """Side tokens of these branches are no longer wanted."""
 
-    def note(self, token: Token, kind: int, since: int, value: float = -1.0, reason: int = 0, *, resource: int = -1,
-             time_s: int = -1, still_open: int = 0) -> None:
-        step = token.step
-        self.rows += (self.env.now if time_s < 0 else time_s, since, kind, token.batch, 0, token.number,
-                      -1 if step is None else step.index, token.attempt, resource, -1, reason, still_open)
+    def note(self, token: Token, kind: int, since: int, value: float = -1.0, reason: int = 0, where: int = -1) -> None:
+        """A row about a token that ends now."""
+        self.rows += (self.env.now, since, kind, token.label, where, reason)
         self.values.append(value)
 
     def journey(self, token: Token, step: int) -> Happening:
@@ -87,7 +85,7 @@ class Journeys(Floor):
         before = token.ended[token.step.index] if token.step is not None and token.step.index in token.ended else self.env.now
         self._count_visit(step)
         token.step = step
-        token.attempt = token.visits[step.index] = token.visits.get(step.index, 0) + 1
+        self._next_attempt(token, step)
         try:
             if step.join:
                 yield from self.join(token)
@@ -100,9 +98,14 @@ class Journeys(Floor):
                     return self.end_of_step(token)
                 except Redone:
                     self.record(token, step.index)
-                    token.attempt = token.visits[step.index] = token.attempt + 1
+                    self._next_attempt(token, step)
         except Turned as turned:
             return self.turn(token, turned)
+
+    def _next_attempt(self, token: Token, step: StepRow) -> None:
+        token.attempt = token.visits[step.index] = token.visits.get(step.index, 0) + 1
+        token.label = len(self.visits)
+        self.visits.append((token.batch, token.number, step.index, token.attempt))
 
     def _count_visit(self, step: StepRow) -> None:
         """Steps that are too late for each other would go round without a round of the floor (T3)."""
@@ -229,7 +232,8 @@ class Journeys(Floor):
         key = (step.index, holds)
         if key not in self.lines:
             rows = tuple(self.tables.holds[h] for h in holds)
-            self.lines[key] = Line(step.needs, rows, step, step.planned_s if step.shift == FIT else -1)
+            self.lines[key] = Line(step.needs, rows, step, step.planned_s if step.shift == FIT else -1,
+                                   self.opens_at[step.start_on] if step.start_on >= 0 else 0)
         return self.lines[key]
 
     def take_hold(self, worker: Worker, hold: HoldRow, units: list[Unit]) -> None:
@@ -238,10 +242,9 @@ class Journeys(Floor):
         worker.new_holds.append(hold.index)
 
     def _holds_show(self, token: Token, kind: int) -> None:
-        label = token.label()
         for _, units in token.held.values():
             for unit in units:
-                self.mark(unit, kind, label)
+                self.mark(unit, kind, token.label)
 
     def begin(self, worker: Worker) -> None:
         """A step starts: what its line was, what it takes, how long it works. Its duration is drawn once."""
@@ -287,7 +290,7 @@ class Journeys(Floor):
     def _show_work(self, token: Token) -> None:
         step = token.step
         assert step is not None
-        state = (Kind.WORKING, token.batch, token.number, step.index, token.attempt)
+        state = (Kind.WORKING, token.label)
         for _, units in token.taken:
             for unit in units:
                 self._show(unit, state)
@@ -347,10 +350,10 @@ class Journeys(Floor):
         token.taken = [(need, units) for need, units in token.taken if not need.people]
         since = token.since_s = self.env.now
         token.state = STOPPED
-        label, key = token.label(), (token.batch, token.number)
+        key = (token.batch, token.number)
         self.stopped[key] = token
         for unit in token.kept():
-            self.mark(unit, Kind.HELD, label)
+            self.mark(unit, Kind.HELD, token.label)
         try:
             while True:
                 try:

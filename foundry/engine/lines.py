@@ -10,7 +10,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from bisect import insort
 from collections.abc import Callable, Generator, Iterable
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
+from itertools import count
 from typing import Any, NamedTuple
 
 import simpy
@@ -24,7 +25,7 @@ ROUNDS = 100_000                    # most in one instant
 LAST = (1 << 32) - 1                # batch number of a unit's job: after every batch
 DOWN_CALL, SHUT_CALL, LATE_CALL, LEAVE_CALL, ABORT_CALL, WITHDRAW_CALL = range(6)
 
-State = tuple[int, int, int, int, int]      # kind, batch, token, step, attempt
+State = tuple[int, int]                     # kind, visit
 Happening = Generator[simpy.Event, Any, None]
 Deciding = Generator[simpy.Event, Any, int]
 
@@ -54,13 +55,14 @@ class MissingReading(Overrun):
 
 
 class Unit:
-    """One unit of a pool. ``shown`` is the state the log has open for it: (kind, batch, token, step, attempt)."""
+    """One unit of a pool. ``shown`` is the state the log has open for it: its kind, and the visit that it is in."""
 
     __slots__ = ("busy", "clock", "dirty", "down", "due", "failures", "fails_late", "holder", "job", "jobs", "number", "pool", "runs",
-                 "shown", "since", "to_failure", "wanted")
+                 "shown", "since", "to_failure", "wanted", "where")
 
-    def __init__(self, pool: PoolRow, number: int) -> None:
+    def __init__(self, pool: PoolRow, number: int, where: int) -> None:
         self.pool, self.number = pool, number
+        self.where = where              # in the log
         self.holder: Worker | None = None
         self.job: Worker | None = None
         self.busy = False               # its job is being worked
@@ -77,27 +79,34 @@ class Unit:
 
 
 class Line:
-    """Work that waits for the same things: tokens at one step, stopped tokens of one step, jobs of one pool."""
+    """Work that waits for the same things: tokens at one step, stopped tokens of one step, jobs of one pool.
 
-    __slots__ = ("entries", "free", "holds", "mask", "needs", "plain", "planned_s", "reserve", "resumes", "start_on")
+    ``start`` is the bit of the calendar on which it starts, beside the bits of the pools; 0 if it starts at any time.
+    """
 
-    def __init__(self, needs: tuple[NeedRow, ...], holds: tuple[HoldRow, ...], step: StepRow | None, planned_s: int, *,
+    __slots__ = ("entries", "free", "gate", "holds", "mask", "needs", "plain", "planned_s", "reserve", "resumes")
+
+    def __init__(self, needs: tuple[NeedRow, ...], holds: tuple[HoldRow, ...], step: StepRow | None, planned_s: int, start: int = 0, *,
                  resumes: bool = False) -> None:
         self.needs, self.holds, self.planned_s = needs, holds, planned_s       # planned_s -1: no fit test
         self.resumes = resumes          # stopped work goes on, where another line begins it
-        self.start_on = -1 if step is None else step.start_on
-        self.free = not needs and not holds and not resumes and self.start_on < 0 and (step is None or not step.cancels)
+        self.free = not needs and not holds and not resumes and not start and (step is None or not step.cancels)
         self.reserve = 0 if step is None else step.reserve
         self.entries: list[tuple[int, int, int, int, Worker]] = []
-        self.mask = 0                   # pools without which nothing here can start
+        self.mask = start               # without these nothing here can start
         for need in needs:
             if len(need.pools) == 1:
                 self.mask |= 1 << need.pools[0]
         for hold in holds:
             self.mask |= 1 << hold.pool
+        self.gate = start if self.reserve else self.mask            # without these it has no part in a round
         pools = [need.pools[0] for need in needs]
         one_each = all(len(need.pools) == 1 == need.count for need in needs) and len(set(pools)) == len(pools)
         self.plain = pools if one_each and not holds else None      # then the mask tells all but the fit
+
+    def head(self) -> tuple[int, int, int, int, Worker] | tuple[()]:
+        """The rank of its first; before all others if there is none, so that it is found and left out."""
+        return self.entries[0] if self.entries else ()
 
     def span(self, need: NeedRow) -> int:
         """Seconds a pool must stay open for a need; -1 without a fit test (C3)."""
@@ -107,11 +116,12 @@ class Line:
 class Worker(ABC):
     """What a token and a unit's job share: a place in a line, units taken, and an event that says go."""
 
-    __slots__ = ("batch", "began_s", "entry", "go", "last", "line", "number", "priority", "process", "queued_s", "ready", "shift", "stages",
+    __slots__ = ("batch", "began_s", "entry", "go", "label", "last", "line", "number", "priority", "process", "queued_s", "ready", "shift", "stages",
                  "stopped", "taken", "worked_s")
 
     def __init__(self, batch: int, number: int) -> None:
         self.batch, self.number = batch, number
+        self.label = -1                 # of its visit in the log
         self.priority = self.queued_s = 0
         self.shift = FIT
         self.line: Line | None = None
@@ -138,10 +148,6 @@ class Worker(ABC):
     @abstractmethod
     def hold_rules(self, unit: Unit) -> tuple[float, ...]:
         """Cumulative chances of wait, redo, lose, abort when ``unit`` fails."""
-
-    def label(self) -> tuple[int, int, int, int]:
-        """(batch, token, step, attempt) of its unit rows."""
-        return -1, -1, -1, -1
 
 
 class Clock(simpy.Environment):
@@ -199,18 +205,22 @@ class Lines(ABC):
         self.tables, self.seed, self.replication = tables, seed, replication
         self.laws, self.grid = tables.laws, tables.grid
         self.env: Any = Clock(self.hand_out)
-        self.rows: list[int] = []           # the log: integer columns of ``events.ORDER``, row after row
-        self.values: list[float] = []       # and the value of each row
-        self.units = [[Unit(pool, n) for n in range(pool.count)] for pool in tables.pools]
+        self.rows: list[int] = []           # the log: time_s, since_s, kind, visit, where and reason of each row, as `events.from_flat` wants it
+        self.values: list[float] = []       # and its value
+        self.visits: list[tuple[int, int, int, int]] = []       # batch, token, step, attempt
+        self.wheres = [(pool.index, n) for pool in tables.pools for n in range(pool.count)]     # resource, unit
+        where = count()
+        self.units = [[Unit(pool, n, next(where)) for n in range(pool.count)] for pool in tables.pools]
         self.free = [(1 << pool.count) - 1 for pool in tables.pools]
         self.is_open = [pool.calendar < 0 for pool in tables.pools]
         self.closing = [NEVER for _ in tables.pools]
-        self.calendar_open = [False for _ in tables.calendars]
+        self.opens_at = [1 << (len(tables.pools) + c) for c in range(len(tables.calendars))]
         self.available = sum(1 << pool.index for pool in tables.pools if pool.calendar < 0)
         self.waiting: dict[Line, None] = {}
+        self.settled = True                 # another round without news would start nothing
         self.unhindered: list[Worker] = []  # they wait for nothing but the end of what is due
         self.instant, self.rounds, self.happened = -1, 0, 0
-        self.spinning: set[int] = set()     # steps started in the last rounds allowed in an instant
+        self.spinning: set[int] = set()     # visits started in the last rounds allowed in an instant
 
     def due(self, delay: int, kind: int, a: int, b: int) -> Due:
         """Something that happens after ``delay`` seconds, in its place of that instant."""
@@ -241,9 +251,13 @@ class Lines(ABC):
             self.poke()
             return worker.go
         worker.entry = (worker.priority, worker.queued_s, worker.batch, worker.number, worker)
+        if not line.entries:
+            self.waiting[line] = None
+            if not line.gate & ~self.available:
+                self.poke()
+        if not self.settled:
+            self.poke()
         insort(line.entries, worker.entry)
-        self.waiting[line] = None
-        self.poke()
         return worker.go
 
     @abstractmethod
@@ -279,26 +293,22 @@ class Lines(ABC):
         self._count_round()
         if self.unhindered:
             self._let_go()
-        if not self.waiting:
-            return
         out_of = ~self.available
-        heads = [(line.entries[0][:4], n, line) for n, line in enumerate(self.waiting)
-                 if (not line.mask & out_of or line.reserve) and (line.start_on < 0 or self.calendar_open[line.start_on])]
-        heapify(heads)
+        lines = [line for line in self.waiting if not line.gate & out_of]
         reserved: dict[int, int] = {}
-        while heads:
-            rank, n, line = heappop(heads)
-            if not line.entries or line.entries[0][:4] != rank:        # its head has been cancelled since
-                if line.entries:
-                    heappush(heads, (line.entries[0][:4], n, line))
-                continue
-            picks = self._fitting(line, reserved)
-            if picks is None:
-                if line.reserve:
+        while lines:
+            line = lines[0] if len(lines) == 1 else min(lines, key=Line.head)
+            picks = self._fitting(line, reserved) if line.entries else None
+            if picks is None:                                       # it cannot start, or all of it has been cancelled
+                lines.remove(line)
+                if line.reserve and line.entries:
                     self._reserve(line, reserved)
                 continue
             worker = line.entries.pop(0)[4]
             worker.line = worker.entry = None
+            if not line.entries:
+                lines.remove(line)
+                del self.waiting[line]
             self._take(worker, line, picks)
             if line.resumes:
                 assert worker.go is not None
@@ -306,11 +316,8 @@ class Lines(ABC):
             else:
                 self.begin(worker)
             if self.rounds > ROUNDS - 100:
-                self.spinning.add(worker.label()[2])
-            if line.entries:
-                heappush(heads, (line.entries[0][:4], n, line))
-            else:
-                del self.waiting[line]
+                self.spinning.add(worker.label)
+        self.settled = not reserved
 
     def _let_go(self) -> None:
         """Start what needs nothing: it takes nothing from anybody, so its rank is of no consequence."""
@@ -318,7 +325,7 @@ class Lines(ABC):
         for worker in workers:
             worker.line = None
             if self.rounds > ROUNDS - 100:
-                self.spinning.add(worker.label()[2])
+                self.spinning.add(worker.label)
             self.begin(worker)
 
     def _count_round(self) -> None:
@@ -327,7 +334,8 @@ class Lines(ABC):
             self.instant, self.rounds = now, 0
         self.rounds += 1
         if self.rounds > ROUNDS:
-            names = ", ".join(sorted(self.tables.steps[s].name for s in self.spinning if s >= 0))
+            steps = {self.visits[v][2] for v in self.spinning if v >= 0}
+            names = ", ".join(sorted(self.tables.steps[s].name for s in steps))
             raise Overrun(f"{ROUNDS:,} rounds at second {now}: steps of no duration follow each other without end: {names}")
 
     def _fitting(self, line: Line, reserved: dict[int, int]) -> list[int] | None:
@@ -339,8 +347,10 @@ class Lines(ABC):
         if line.plain is not None and not reserved and not line.mask & ~self.available:
             if line.planned_s < 0:
                 return line.plain
-            fits = all(now + line.span(need) <= self.closing[p] for need, p in zip(line.needs, line.plain, strict=True))
-            return line.plain if fits else None
+            for need, p in zip(line.needs, line.plain, strict=True):
+                if now + line.span(need) > self.closing[p]:
+                    return None
+            return line.plain
         used = dict(reserved) if reserved else {}
         picks = []
         for need in line.needs:

@@ -54,8 +54,9 @@ class Engine(Journeys):
 
     def __init__(self, tables: Tables, seed: int, replication: int) -> None:
         super().__init__(tables, seed, replication)
-        self.gate = len(tables.resource_names) - 1
-        self.first_assay = len(tables.pools)
+        self.first_assay = len(self.wheres)
+        self.wheres += [(resource, -1) for resource in range(len(tables.pools), len(tables.resource_names))]
+        self.gate = len(self.wheres) - 1
         self.first_panel = self.first_assay + len(tables.assays)
         self.plain_reason = {aborted: reason for reason, aborted in self.aborted.items()}
         self.rejected = {c: self.reason[f"rejected:{n}"] for n, c in self.reason.items() if f"rejected:{n}" in self.reason}
@@ -89,9 +90,10 @@ class Engine(Journeys):
         env.run(self.over)
         if self.deadlock is None:
             self.deadlock = find_deadlock(self, self.tokens)
+        whole = len(self.values)
         self._close_rows(env.now)
         h_s = t.h_s if t.h_s >= 0 else env.now
-        return Run(from_flat(self.rows, self.values), self._truth(), t.w_s, h_s, self.happened, self.warnings, self.deadlock)
+        return Run(from_flat(self.rows, self.values, self.visits, self.wheres, whole), self._truth(), t.w_s, h_s, self.happened, self.warnings, self.deadlock)
 
     def _at(self, delay: int, action: Callable[[], None]) -> None:
         """Act before anything that is due in that second."""
@@ -142,22 +144,22 @@ class Engine(Journeys):
         for units in self.units:
             for unit in units:
                 if unit.shown is not None:
-                    kind, batch, token, step, attempt = unit.shown
-                    self.rows += (end, unit.since, kind, batch, -1 if batch < 0 else 0, token, step, attempt, unit.pool.index,
-                                  unit.number, 0, 1)
+                    kind, visit = unit.shown
+                    self.rows += (end, unit.since, kind, visit, unit.where, 0)
                     self.values.append(-1.0)
         kinds = {JOINING: Kind.QUEUED, WAITING: Kind.QUEUED, ASIDE: Kind.QUEUED, WORKING: Kind.WORKED, STOPPED: Kind.STOPPED}
         for waiting in self.tokens.values():
             if waiting.state in kinds:
                 reason = {JOINING: "join", ASIDE: "aside"}.get(waiting.state, "")
                 self.note(waiting, kinds[waiting.state], waiting.since_s, waiting.driver if waiting.state == WORKING and not waiting.stopped
-                          else -1.0, self.reason[reason], time_s=end, still_open=1)
+                          else -1.0, self.reason[reason])
         for since, number in self.cap_queue:
-            self._waited_for_cap(end, since, number, 1)
+            self._waited_for_cap(since, number)
 
-    def _waited_for_cap(self, time_s: int, since: int, number: int, still_open: int) -> None:
-        self.rows += (time_s, since, Kind.QUEUED, number, 0, 0, -1, -1, -1, -1, self.reason["cap"], still_open)
+    def _waited_for_cap(self, since: int, number: int) -> None:
+        self.rows += (self.env.now, since, Kind.QUEUED, len(self.visits), -1, self.reason["cap"])
         self.values.append(-1.0)
+        self.visits.append((number, 0, -1, -1))
 
     def _plan_starts(self) -> None:
         t = self.tables
@@ -218,7 +220,7 @@ class Engine(Journeys):
             return
         if self.cap_queue:
             since, number = self.cap_queue.pop(0)
-            self._waited_for_cap(self.env.now, since, number, 0)
+            self._waited_for_cap(since, number)
             self.in_cap += 1
             event = self.due(0, ARRIVAL, 0, number)
             event.callbacks.append(lambda _: self._begin(number, counted=True))
@@ -288,7 +290,7 @@ class Engine(Journeys):
         for again in range(REREADS if at_line else 1):
             value, mark = read(self, token.latent, step, token.visit(again))
             self.note(token, Kind.MEASURED, self.env.now, value, self.reason[("", "<LOD", "invalid")[mark]],
-                      resource=self.first_assay + step.look)
+                      self.first_assay + step.look)
             if mark != INVALID:
                 token.of.readings[step.look] = token.reading = value
                 break
@@ -316,7 +318,7 @@ class Engine(Journeys):
         return go, reason
 
     def _decided(self, token: Token, band: int, reason: int) -> None:
-        self.note(token, Kind.DECIDED, self.env.now, float(band), reason, resource=self.gate)
+        self.note(token, Kind.DECIDED, self.env.now, float(band), reason, self.gate)
 
     def _deviate(self, token: Token, band: BandRow) -> None:
         if band.deviation:
@@ -393,7 +395,7 @@ class Engine(Journeys):
         for p in step.decide:
             outcome, reason = self._disposition(batch, t.panels[p])
             batch.decided[p] = (outcome, reason)
-            self.note(token, Kind.DECIDED, self.env.now, float(outcome is Disposition.RELEASE), reason, resource=self.first_panel + p)
+            self.note(token, Kind.DECIDED, self.env.now, float(outcome is Disposition.RELEASE), reason, self.first_panel + p)
         if len(batch.decided) == len(t.panels):
             released = any(outcome is Disposition.RELEASE for outcome, _ in batch.decided.values())
             doses = token.latent.doses(t) if released and token.latent is not None else 0

@@ -95,6 +95,3 @@ class Token(Worker):
                 return row.on_down
         assert self.step is not None
         return self.step.on_down
-
-    def label(self) -> tuple[int, int, int, int]:
-        return self.batch, self.number, -1 if self.step is None else self.step.index, self.attempt
