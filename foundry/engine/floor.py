@@ -30,6 +30,8 @@ from foundry.engine.lines import (
 from foundry.events import Kind
 from foundry.tables import FIT, PAUSE, JobRow, NeedRow, Tables
 
+WORKING_KIND, DOWN_KIND = int(Kind.WORKING), int(Kind.DOWN)     # reading a member of an enumeration takes longer than a row
+
 
 class Job(Worker):
     """Repair, cleaning or planned maintenance of a unit."""
@@ -77,7 +79,7 @@ class Floor(Lines):
 
     def _working_clock(self, unit: Unit, before: State | None, after: State | None) -> None:
         """Failures by seconds worked run while the unit works (B4)."""
-        was, runs = before is not None and before[0] == Kind.WORKING, after is not None and after[0] == Kind.WORKING
+        was, runs = before is not None and before[0] == WORKING_KIND, after is not None and after[0] == WORKING_KIND
         if was:
             unit.to_failure -= self.env.now - unit.since
             unit.clock += 1
@@ -121,7 +123,7 @@ class Floor(Lines):
             self._unfree(unit)
         unit.wanted = unit.shown if holder is not None else None
         unit.down = True
-        self._show(unit, (Kind.DOWN, -1))
+        self._show(unit, (DOWN_KIND, -1))
         assert pool.repair is not None
         self._begin_job(unit, pool.repair, unit.failures)
         if holder is not None and holder.process is not None:
@@ -179,7 +181,7 @@ class Floor(Lines):
             number = unit.jobs[row.name] = unit.jobs.get(row.name, 0) + 1
         job = Job(unit, row, number)
         unit.job, unit.busy = job, False
-        if row.kind != Kind.DOWN:
+        if row.kind != DOWN_KIND:
             self._show(unit, (row.kind, -1))
         job.process = self.env.process(self.journey_of_job(job))
 
@@ -206,7 +208,7 @@ class Floor(Lines):
         unit.busy = True
         drawn = self.drawn(row.law, row.key, unit.number, 0, worker.count)
         self._people_at_work(worker)
-        worker.plan(max(1 if row.kind == Kind.DOWN else 0, math.floor(drawn + 0.5)))
+        worker.plan(max(1 if row.kind == DOWN_KIND else 0, math.floor(drawn + 0.5)))
         self.stage(worker)
 
     def _undo_job(self, unit: Unit, row: JobRow) -> None:
@@ -218,7 +220,7 @@ class Floor(Lines):
             unit.dirty = True
 
     def _job_ended(self, unit: Unit, row: JobRow) -> None:
-        if row.kind == Kind.DOWN:
+        if row.kind == DOWN_KIND:
             unit.down = False
             self._next_failure(unit)
             self._show(unit, unit.wanted)
@@ -275,7 +277,7 @@ class Floor(Lines):
     def _people_at_work(self, job: Job) -> None:
         for _, units in job.taken:
             for unit in units:
-                self.mark(unit, Kind.WORKING)
+                self.mark(unit, WORKING_KIND)
         if job.shift == PAUSE and job.taken:
             self.pausable[job.batch, job.number] = job
 

@@ -31,6 +31,9 @@ from foundry.engine.tokens import ASIDE, CULTURE, JOINING, STOPPED, WAITING, WOR
 from foundry.events import Kind
 from foundry.tables import ABORT, FIRST_DEVIATION, FIT, GIVE_UP, GO_ON, LOSE, NEVER, PAUSE, REDO, WAIT, HoldRow, NeedRow, StepRow, Tables
 
+QUEUED_KIND, WORKED_KIND, STOPPED_KIND = int(Kind.QUEUED), int(Kind.WORKED), int(Kind.STOPPED)
+HELD_KIND, WORKING_KIND = int(Kind.HELD), int(Kind.WORKING)
+
 
 class Journeys(Floor):
     """Tokens on the floor. Everything that happens to a token while it waits or works arrives as an interrupt."""
@@ -131,7 +134,7 @@ class Journeys(Floor):
     def join(self, token: Token) -> Happening:
         """Wait for side tokens of the latest visit of their forks (F2)."""
         if self._awaited(token):
-            self._holds_show(token, Kind.HELD)
+            self._holds_show(token, HELD_KIND)
             yield from self._wait(token, JOINING, "join", self._awaited)
 
     def _wait(self, token: Token, state: int, reason: str, waits: Callable[[Token], bool]) -> Happening:
@@ -147,7 +150,7 @@ class Journeys(Floor):
                 self._waited(token, since, reason, called(interrupt))
         token.ready = None
         if self.env.now > since:
-            self.note(token, Kind.QUEUED, since, -1.0, self.reason[reason])
+            self.note(token, QUEUED_KIND, since, -1.0, self.reason[reason])
 
     def _awaited(self, token: Token) -> bool:
         assert token.step is not None
@@ -158,7 +161,7 @@ class Journeys(Floor):
         try:
             self.answer(token, call)
         except (Turned, Leaves):
-            self.note(token, Kind.QUEUED, since, -1.0, self.reason[reason])
+            self.note(token, QUEUED_KIND, since, -1.0, self.reason[reason])
             raise
 
     def culture(self, token: Token, before: int) -> Deciding:
@@ -173,7 +176,7 @@ class Journeys(Floor):
         join_s = self._open_second(step.start_on, max(now, target))
         if join_s > now:
             token.state = CULTURE
-            self._holds_show(token, Kind.WORKING)
+            self._holds_show(token, WORKING_KIND)
             timer = self.env.event() if join_s >= NEVER else self.due(join_s - now, TARGET, token.batch, token.number)
             while True:
                 try:
@@ -206,14 +209,14 @@ class Journeys(Floor):
             token.since_s = self.env.now
             token.state, token.stages = WAITING, []
             if token.held:
-                self._holds_show(token, Kind.HELD)
+                self._holds_show(token, HELD_KIND)
             try:
                 yield from self.labour(token, self.enter(token, self._line_of(token)), self.stop)
                 return
             except simpy.Interrupt as interrupt:
                 self.withdraw(token)
                 self._waited(token, token.since_s, "", called(interrupt))
-                self.note(token, Kind.QUEUED, token.since_s)
+                self.note(token, QUEUED_KIND, token.since_s)
 
     def _watch_latest(self, token: Token, latest: int) -> None:
         visit = (token.step, token.attempt)
@@ -253,7 +256,7 @@ class Journeys(Floor):
             return
         token, step = worker, worker.step
         assert step is not None
-        self.note(token, Kind.QUEUED, token.since_s)
+        self.note(token, QUEUED_KIND, token.since_s)
         token.since_s = token.started[step.index] = self.env.now
         token.state = WORKING
         token.stopped = False
@@ -270,7 +273,7 @@ class Journeys(Floor):
         """The work is done."""
         if token.shift == PAUSE:
             self.pausable.pop((token.batch, token.number), None)
-        self.note(token, Kind.WORKED, token.since_s, -1.0 if token.stopped else token.driver)
+        self.note(token, WORKED_KIND, token.since_s, -1.0 if token.stopped else token.driver)
 
     def _duration(self, token: Token) -> int:
         step = token.step
@@ -290,12 +293,12 @@ class Journeys(Floor):
     def _show_work(self, token: Token) -> None:
         step = token.step
         assert step is not None
-        state = (Kind.WORKING, token.label)
+        state = (WORKING_KIND, token.label)
         for _, units in token.taken:
             for unit in units:
                 self._show(unit, state)
         if token.held:
-            self._holds_show(token, Kind.WORKING)
+            self._holds_show(token, WORKING_KIND)
         if token.shift == PAUSE:
             self.pausable[token.batch, token.number] = token
 
@@ -324,7 +327,7 @@ class Journeys(Floor):
             why = call.reason
         elif token.cancelled >= 0:
             ends, why, call = True, token.cancelled, Call(LEAVE_CALL, None, 0, token.cancelled)     # it stops, so it leaves (F4)
-        self.note(token, Kind.WORKED, token.since_s, -1.0 if token.stopped else token.driver, why)
+        self.note(token, WORKED_KIND, token.since_s, -1.0 if token.stopped else token.driver, why)
         if ends:
             raise Leaves(self.aborted[call.reason] if call.kind == ABORT_CALL else call.reason)
         if call.kind == DOWN_CALL and call.rule == REDO:
@@ -353,7 +356,7 @@ class Journeys(Floor):
         key = (token.batch, token.number)
         self.stopped[key] = token
         for unit in token.kept():
-            self.mark(unit, Kind.HELD, token.label)
+            self.mark(unit, HELD_KIND, token.label)
         try:
             while True:
                 try:
@@ -369,7 +372,7 @@ class Journeys(Floor):
                     self._answer_stopped(token, called(interrupt))
         finally:
             del self.stopped[key]
-            self.note(token, Kind.STOPPED, since)
+            self.note(token, STOPPED_KIND, since)
         token.since_s = self.env.now
         token.state = WORKING
         self._show_work(token)

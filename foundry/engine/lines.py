@@ -153,7 +153,7 @@ class Worker(ABC):
 class Clock(simpy.Environment):
     """SimPy's environment, whose instants end: when nothing more is due now, ``at_end`` is called if that was asked for (T3)."""
 
-    now = 0             # a plain attribute: it is read most of all
+    now = 0             # a plain attribute, as it is read most of all
 
     def __init__(self, at_end: Callable[[], None]) -> None:
         super().__init__()

@@ -28,6 +28,8 @@ from processes.cells import FIELDS
 from qc.disposition import Disposition, decide_codes
 from qc.measurement import INVALID
 
+QUEUED_KIND, WORKED_KIND, STOPPED_KIND = int(Kind.QUEUED), int(Kind.WORKED), int(Kind.STOPPED)
+MEASURED_KIND, DECIDED_KIND, LEFT_KIND = int(Kind.MEASURED), int(Kind.DECIDED), int(Kind.LEFT)
 REREADS = 1000                          # a bound on invalid runs of one at-line reading
 
 
@@ -147,7 +149,7 @@ class Engine(Journeys):
                     kind, visit = unit.shown
                     self.rows += (end, unit.since, kind, visit, unit.where, 0)
                     self.values.append(-1.0)
-        kinds = {JOINING: Kind.QUEUED, WAITING: Kind.QUEUED, ASIDE: Kind.QUEUED, WORKING: Kind.WORKED, STOPPED: Kind.STOPPED}
+        kinds = {JOINING: QUEUED_KIND, WAITING: QUEUED_KIND, ASIDE: QUEUED_KIND, WORKING: WORKED_KIND, STOPPED: STOPPED_KIND}
         for waiting in self.tokens.values():
             if waiting.state in kinds:
                 reason = {JOINING: "join", ASIDE: "aside"}.get(waiting.state, "")
@@ -157,7 +159,7 @@ class Engine(Journeys):
             self._waited_for_cap(since, number)
 
     def _waited_for_cap(self, since: int, number: int) -> None:
-        self.rows += (self.env.now, since, Kind.QUEUED, len(self.visits), -1, self.reason["cap"])
+        self.rows += (self.env.now, since, QUEUED_KIND, len(self.visits), -1, self.reason["cap"])
         self.values.append(-1.0)
         self.visits.append((number, 0, -1, -1))
 
@@ -289,7 +291,7 @@ class Engine(Journeys):
         at_line = token.branch is None or token.branch.assay < 0
         for again in range(REREADS if at_line else 1):
             value, mark = read(self, token.latent, step, token.visit(again))
-            self.note(token, Kind.MEASURED, self.env.now, value, self.reason[("", "<LOD", "invalid")[mark]],
+            self.note(token, MEASURED_KIND, self.env.now, value, self.reason[("", "<LOD", "invalid")[mark]],
                       self.first_assay + step.look)
             if mark != INVALID:
                 token.of.readings[step.look] = token.reading = value
@@ -318,7 +320,7 @@ class Engine(Journeys):
         return go, reason
 
     def _decided(self, token: Token, band: int, reason: int) -> None:
-        self.note(token, Kind.DECIDED, self.env.now, float(band), reason, self.gate)
+        self.note(token, DECIDED_KIND, self.env.now, float(band), reason, self.gate)
 
     def _deviate(self, token: Token, band: BandRow) -> None:
         if band.deviation:
@@ -395,7 +397,7 @@ class Engine(Journeys):
         for p in step.decide:
             outcome, reason = self._disposition(batch, t.panels[p])
             batch.decided[p] = (outcome, reason)
-            self.note(token, Kind.DECIDED, self.env.now, float(outcome is Disposition.RELEASE), reason, self.first_panel + p)
+            self.note(token, DECIDED_KIND, self.env.now, float(outcome is Disposition.RELEASE), reason, self.first_panel + p)
         if len(batch.decided) == len(t.panels):
             released = any(outcome is Disposition.RELEASE for outcome, _ in batch.decided.values())
             doses = token.latent.doses(t) if released and token.latent is not None else 0
@@ -422,7 +424,7 @@ class Engine(Journeys):
         token.held = {}
         del self.tokens[token.batch, token.number]
         self.record(token, -1)
-        self.note(token, Kind.LEFT, token.came_s, float(doses), reason)
+        self.note(token, LEFT_KIND, token.came_s, float(doses), reason)
         if token.main:
             self._end_batch(token.of)
         else:
