@@ -144,15 +144,14 @@ class Floor(Lines):
 
     def _unfree(self, unit: Unit) -> None:
         p = unit.pool.index
-        self.free[p] &= ~(1 << unit.number)
+        self.free[p] &= ~unit.bit
         if not self.free[p]:
             self.available &= ~(1 << p)
 
     def give_back(self, units: Iterable[Unit]) -> None:
         """Free units for whatever reason; care comes first (B5)."""
         for unit in units:
-            unit.holder = None
-            unit.wanted = None
+            unit.holder = unit.wanted = None
             if unit.job is None:
                 self.care(unit)
             elif not unit.down:
@@ -170,9 +169,10 @@ class Floor(Lines):
             self._begin_job(unit, pool.cleaning, -1)
         else:
             self._show(unit, None)
-            self.free[pool.index] |= 1 << unit.number
-            if self.is_open[pool.index]:
-                self.available |= 1 << pool.index
+            p = pool.index
+            self.free[p] |= unit.bit
+            if self.is_open[p]:
+                self.available |= 1 << p
                 if self.waiting:
                     self.poke()
 
@@ -231,7 +231,7 @@ class Floor(Lines):
         if unit.fails_late:
             unit.fails_late = False
             self._show(unit, None)
-            self.free[unit.pool.index] |= 1 << unit.number      # taken out again at once
+            self.free[unit.pool.index] |= unit.bit      # taken out again at once
             self._fail(unit)
             return
         self.care(unit)
@@ -242,27 +242,32 @@ class Floor(Lines):
             self.job_lines[key] = Line(row.needs, (), None, row.planned_s if row.shift == FIT else -1)
         return self.job_lines[key]
 
-    def labour(self, worker: Worker, event: simpy.Event, stopped: Callable[[Any, Call], Happening]) -> Happening:
+    def labour(self, worker: Worker, event: simpy.Event | None, stopped: Callable[[Any, Call], Happening]) -> Happening:
         """Stand in line until the floor starts the work, then work through its parts to the end.
 
         An interrupt in line is the caller's. At work it is handed to ``stopped``, which stops and resumes, or raises.
         Parts count worked seconds, so they stand still while the work is stopped (B1, N5).
         """
-        while True:
+        while event is not None:
             try:
                 yield event
+                event = self._next_stage(worker)
             except simpy.Interrupt as interrupt:
                 if not worker.stages:
                     raise
                 worker.worked_s += self.env.now - worker.began_s
                 yield from stopped(worker, called(interrupt))
-            else:
-                worker.worked_s, need = worker.stages.pop(0)
-                if need is None:
-                    return
-                self.give_part(worker, need)
-            worker.go = self.env.event()
-            event = self.stage(worker)
+                worker.go = self.env.event()
+                event = self.stage(worker)
+
+    def _next_stage(self, worker: Worker) -> simpy.Event | None:
+        """A stage of the work is done: a part comes back and the next stage begins, or that was all."""
+        worker.worked_s, need = worker.stages.pop(0)
+        if need is None:
+            return None
+        self.give_part(worker, need)
+        worker.go = self.env.event()
+        return self.stage(worker)
 
     def pause_job(self, job: Job, _: Call) -> Happening:
         """The people leave at closing; the job goes on when people are there again."""
@@ -290,24 +295,25 @@ class Floor(Lines):
     def calendar(self, c: int) -> Happening:
         """Opening and closing of one calendar; pools of it follow (C1)."""
         opens, closes = (a.tolist() for a in self.tables.calendars[c])
-        pools = [p for p in self.tables.pools if p.calendar == c]
+        pools = [p.index for p in self.tables.pools if p.calendar == c]
+        mask = sum(1 << p for p in pools) | self.opens_at[c]
         for begin, end in zip(opens, closes, strict=True):
             yield self.due(begin - self.env.now, SHIFT, c, 0)
             self.available |= self.opens_at[c]
-            for pool in pools:
-                self.is_open[pool.index], self.closing[pool.index] = True, end
-                if self.free[pool.index]:
-                    self.available |= 1 << pool.index
+            for p in pools:
+                self.is_open[p], self.closing[p] = True, end
+                if self.free[p]:
+                    self.available |= 1 << p
             for key in sorted(self.stopped):
                 self.reconsider(self.stopped[key])
             if self.waiting:
                 self.poke()
             yield self.due(end - self.env.now, SHIFT, c, 0)
-            self.available &= ~self.opens_at[c]
-            for pool in pools:
-                self.is_open[pool.index] = False
-                self.available &= ~(1 << pool.index)
-            self._pause(c)
+            self.available &= ~mask
+            for p in pools:
+                self.is_open[p] = False
+            if self.pausable or self.stopped:
+                self._pause(c)
 
     def _pause(self, c: int) -> None:
         """Work with `shift: pause` stops when a pool it uses closes (C3)."""

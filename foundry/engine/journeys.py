@@ -85,7 +85,7 @@ class Journeys(Floor):
 
     def visit(self, token: Token, step: StepRow) -> Deciding:
         """One step: samples it joins, culture until its window, the line, the work. Returns the next step."""
-        before = token.ended[token.step.index] if token.step is not None and token.step.index in token.ended else self.env.now
+        before = token.step
         self._count_visit(step)
         token.step = step
         self._next_attempt(token, step)
@@ -94,14 +94,24 @@ class Journeys(Floor):
                 yield from self.join(token)
             latest = (yield from self.culture(token, before)) if step.window else NEVER
             token.queued_s, token.priority, token.shift = self.env.now, step.priority, step.shift
+            if latest < NEVER:
+                self._watch_latest(token, latest)
             while True:
                 try:
-                    yield from self.line(token, latest)
+                    if token.held and self._hold_down(token):
+                        yield from self._wait(token, ASIDE, "aside", self.blocked)
+                    yield from self.labour(token, self.line(token, step), self.stop)
                     self.done(token)
                     return self.end_of_step(token)
+                except simpy.Interrupt as interrupt:            # in line; the token stays if it is not for it
+                    self.withdraw(token)
+                    self._waited(token, token.since_s, "", called(interrupt))
+                    self.note(token, QUEUED_KIND, token.since_s)
                 except Redone:
                     self.record(token, step.index)
                     self._next_attempt(token, step)
+                    if latest < NEVER:
+                        self._watch_latest(token, latest)
         except Turned as turned:
             return self.turn(token, turned)
 
@@ -164,12 +174,12 @@ class Journeys(Floor):
             self.note(token, QUEUED_KIND, since, -1.0, self.reason[reason])
             raise
 
-    def culture(self, token: Token, before: int) -> Deciding:
+    def culture(self, token: Token, before: StepRow | None) -> Deciding:
         """Planned time until the target of the step's window (T5, T6). Returns the last second in which it may start."""
         step, now = token.step, self.env.now
         assert step is not None
         base = max((since[s] for s, at_end in step.after for since in (token.ended if at_end else token.started,) if s in since),
-                   default=before)
+                   default=now if before is None else token.ended.get(before.index, now))
         target = base + step.target_s
         if step.every_s and token.attempt > 1 and step.index in token.started:
             target = token.started[step.index] + step.every_s
@@ -197,28 +207,30 @@ class Journeys(Floor):
             lo, hi = (mid + 1, hi) if closes[mid] <= second else (lo, mid)
         return NEVER if lo == len(opens) else max(second, opens[lo])
 
-    def line(self, token: Token, latest: int) -> Happening:
-        """Stand in line until the floor starts the step, and work; set aside while a held unit is down (B3)."""
-        if self.env.now > latest:
-            self.answer(token, Call(LATE_CALL))
-        if latest < NEVER:
-            self._watch_latest(token, latest)
-        while True:
-            if token.held and any(unit.down for _, units in token.held.values() for unit in units):
-                yield from self._wait(token, ASIDE, "aside", self.blocked)
-            token.since_s = self.env.now
-            token.state, token.stages = WAITING, []
-            if token.held:
-                self._holds_show(token, HELD_KIND)
-            try:
-                yield from self.labour(token, self.enter(token, self._line_of(token)), self.stop)
-                return
-            except simpy.Interrupt as interrupt:
-                self.withdraw(token)
-                self._waited(token, token.since_s, "", called(interrupt))
-                self.note(token, QUEUED_KIND, token.since_s)
+    def line(self, token: Token, step: StepRow) -> simpy.Event:
+        """Stand in line for the step; the event returned is the end of the first part of its work."""
+        token.since_s = self.env.now
+        token.state, token.stages = WAITING, []
+        if token.held:
+            self._holds_show(token, HELD_KIND)
+            holds = tuple(h for h in step.holds if h not in token.held)
+        else:
+            holds = step.holds
+        line = self.lines.get((step.index, holds)) or self._new_line(step, holds)
+        return self.enter(token, line)
+
+    def _hold_down(self, token: Token) -> bool:
+        """A unit that it holds is down: the token is set aside (B3)."""
+        for _, units in token.held.values():
+            for unit in units:
+                if unit.down:
+                    return True
+        return False
 
     def _watch_latest(self, token: Token, latest: int) -> None:
+        """In line no later than this second."""
+        if self.env.now > latest:
+            self.answer(token, Call(LATE_CALL))
         visit = (token.step, token.attempt)
         event = self.due(latest + 1 - self.env.now, LATEST, token.batch, token.number)
 
@@ -228,16 +240,11 @@ class Journeys(Floor):
 
         event.callbacks.append(late)
 
-    def _line_of(self, token: Token) -> Line:
-        step = token.step
-        assert step is not None
-        holds = tuple(h for h in step.holds if h not in token.held) if step.holds else ()
-        key = (step.index, holds)
-        if key not in self.lines:
-            rows = tuple(self.tables.holds[h] for h in holds)
-            self.lines[key] = Line(step.needs, rows, step, step.planned_s if step.shift == FIT else -1,
-                                   self.opens_at[step.start_on] if step.start_on >= 0 else 0)
-        return self.lines[key]
+    def _new_line(self, step: StepRow, holds: tuple[int, ...]) -> Line:
+        rows = tuple(self.tables.holds[h] for h in holds)
+        start = self.opens_at[step.start_on] if step.start_on >= 0 else 0
+        line = self.lines[step.index, holds] = Line(step.needs, rows, step, step.planned_s if step.shift == FIT else -1, start)
+        return line
 
     def take_hold(self, worker: Worker, hold: HoldRow, units: list[Unit]) -> None:
         assert isinstance(worker, Token)
@@ -256,8 +263,10 @@ class Journeys(Floor):
             return
         token, step = worker, worker.step
         assert step is not None
-        self.note(token, QUEUED_KIND, token.since_s)
-        token.since_s = token.started[step.index] = self.env.now
+        now = self.env.now
+        self.rows += (now, token.since_s, QUEUED_KIND, token.label, -1, 0)
+        self.values.append(-1.0)
+        token.since_s = token.started[step.index] = now
         token.state = WORKING
         token.stopped = False
         token.driver = self._driver(token) if step.driver >= 0 else 0.0
@@ -273,7 +282,8 @@ class Journeys(Floor):
         """The work is done."""
         if token.shift == PAUSE:
             self.pausable.pop((token.batch, token.number), None)
-        self.note(token, WORKED_KIND, token.since_s, -1.0 if token.stopped else token.driver)
+        self.rows += (self.env.now, token.since_s, WORKED_KIND, token.label, -1, 0)
+        self.values.append(-1.0 if token.stopped else token.driver)
 
     def _duration(self, token: Token) -> int:
         step = token.step

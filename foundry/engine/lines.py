@@ -57,12 +57,14 @@ class MissingReading(Overrun):
 class Unit:
     """One unit of a pool. ``shown`` is the state the log has open for it: its kind, and the visit that it is in."""
 
-    __slots__ = ("busy", "clock", "dirty", "down", "due", "failures", "fails_late", "holder", "job", "jobs", "number", "pool", "runs",
-                 "shown", "since", "to_failure", "wanted", "where")
+    __slots__ = ("bit", "busy", "cleaned", "clock", "dirty", "down", "due", "failures", "fails_late", "holder", "job", "jobs", "number",
+                 "pool", "runs", "shown", "since", "to_failure", "wanted", "where")
 
     def __init__(self, pool: PoolRow, number: int, where: int) -> None:
         self.pool, self.number = pool, number
+        self.bit = 1 << number          # in ``Lines.free``
         self.where = where              # in the log
+        self.cleaned = pool.cleaning is not None
         self.holder: Worker | None = None
         self.job: Worker | None = None
         self.busy = False               # its job is being worked
@@ -137,9 +139,12 @@ class Worker(ABC):
 
     def plan(self, seconds: int) -> None:
         """Stages of work of so many seconds; parts come back in the order of their times (N5)."""
-        self.stages = [(need.for_s, need) for need, _ in self.taken if 0 <= need.for_s < seconds]
-        self.stages.append((seconds, None))
         self.worked_s = 0
+        self.stages = []
+        for need, _ in self.taken:
+            if 0 <= need.for_s < seconds:
+                self.stages.append((need.for_s, need))
+        self.stages.append((seconds, None))
 
     def kept(self) -> Iterable[Unit]:
         """Units it keeps while stopped."""
@@ -163,7 +168,7 @@ class Clock(simpy.Environment):
     def run(self, until: Any = None) -> None:
         """Take events in their order until one named ``until`` has happened: the loop of SimPy, with an end to each instant."""
         until.callbacks.append(simpy.core.StopSimulation.callback)
-        queue = self._queue
+        queue: Any = self._queue
         try:
             while True:
                 while queue[0][0] == self.now:
@@ -219,7 +224,7 @@ class Lines(ABC):
         self.waiting: dict[Line, None] = {}
         self.settled = True                 # another round without news would start nothing
         self.unhindered: list[Worker] = []  # they wait for nothing but the end of what is due
-        self.instant, self.rounds, self.happened = -1, 0, 0
+        self.instant, self.rounds, self.happened, self.max_events = -1, 0, 0, tables.max_events
         self.spinning: set[int] = set()     # visits started in the last rounds allowed in an instant
 
     def due(self, delay: int, kind: int, a: int, b: int) -> Due:
@@ -229,8 +234,8 @@ class Lines(ABC):
 
     def _count_event(self) -> None:
         self.happened += 1
-        if self.happened > self.tables.max_events:
-            raise Overrun(f"more than {self.tables.max_events:,} events: raise max_events, or look for a step of no duration that repeats")
+        if self.happened > self.max_events:
+            raise Overrun(f"more than {self.max_events:,} events: raise max_events, or look for a step of no duration that repeats")
 
     def uniform(self, key: int, who: int, path: int, visit: int) -> float:
         return u01(self.seed, key, self.replication, who, path, visit)
@@ -266,13 +271,13 @@ class Lines(ABC):
 
     def stage(self, worker: Worker) -> simpy.Event:
         """The stage of the work it is in falls due after its remaining seconds (B1, N5)."""
-        target, need = worker.stages[0]
         self._count_event()
-        worker.began_s = self.env.now
-        event = worker.go
-        assert event is not None
+        target, need = worker.stages[0]
+        now = worker.began_s = self.env.now
+        event: Any = worker.go
         event._ok, event._value = True, None
-        self.env.schedule(event, worker.last if need is None else place(PART, worker.batch, worker.number), target - worker.worked_s)
+        order = worker.last if need is None else place(PART, worker.batch, worker.number)
+        heappush(self.env._queue, (now + target - worker.worked_s, order, next(self.env._eid), event))
         return event
 
     def withdraw(self, worker: Worker) -> None:
@@ -414,7 +419,7 @@ class Lines(ABC):
             bits ^= lowest
             unit = self.units[p][lowest.bit_length() - 1]
             unit.holder = worker
-            unit.dirty = unit.pool.cleaning is not None
+            unit.dirty = unit.cleaned
             units.append(unit)
         self.free[p] = bits
         if not bits:
