@@ -183,7 +183,7 @@ class Floor(Lines):
         unit.job, unit.busy = job, False
         if row.kind != DOWN_KIND:
             self._show(unit, (row.kind, -1))
-        job.process = self.env.process(self.journey_of_job(job))
+        job.process = simpy.Process(self.env, self.journey_of_job(job))
 
     def journey_of_job(self, job: Job) -> Happening:
         """A one-step journey of a unit: wait for people if stated, work, end (B5)."""
@@ -257,7 +257,7 @@ class Floor(Lines):
                     raise
                 worker.worked_s += self.env.now - worker.began_s
                 yield from stopped(worker, called(interrupt))
-                worker.go = self.env.event()
+                worker.go = simpy.Event(self.env)
                 event = self.stage(worker)
 
     def _next_stage(self, worker: Worker) -> simpy.Event | None:
@@ -266,7 +266,7 @@ class Floor(Lines):
         if need is None:
             return None
         self.give_part(worker, need)
-        worker.go = self.env.event()
+        worker.go = simpy.Event(self.env)
         return self.stage(worker)
 
     def pause_job(self, job: Job, _: Call) -> Happening:
@@ -304,10 +304,10 @@ class Floor(Lines):
                 self.is_open[p], self.closing[p] = True, end
                 if self.free[p]:
                     self.available |= 1 << p
-            for key in sorted(self.stopped):
-                self.reconsider(self.stopped[key])
-            if self.waiting:
-                self.poke()
+            if self.stopped:
+                for key in sorted(self.stopped):
+                    self.reconsider(self.stopped[key])
+            self.opened()
             yield self.due(end - self.env.now, SHIFT, c, 0)
             self.available &= ~mask
             for p in pools:

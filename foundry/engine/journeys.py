@@ -152,7 +152,7 @@ class Journeys(Floor):
         since = token.since_s = self.env.now
         token.state = state
         while waits(token):
-            token.ready = self.env.event()
+            token.ready = simpy.Event(self.env)
             try:
                 yield token.ready
             except simpy.Interrupt as interrupt:
@@ -231,11 +231,11 @@ class Journeys(Floor):
         """In line no later than this second."""
         if self.env.now > latest:
             self.answer(token, Call(LATE_CALL))
-        visit = (token.step, token.attempt)
+        step, attempt = token.step, token.attempt
         event = self.due(latest + 1 - self.env.now, LATEST, token.batch, token.number)
 
         def late(_: simpy.Event) -> None:
-            if (token.step, token.attempt) == visit and token.state in (WAITING, ASIDE) and token.process is not None:
+            if token.step is step and token.attempt == attempt and token.state in (WAITING, ASIDE) and token.process is not None:
                 token.process.interrupt(Call(LATE_CALL))
 
         event.callbacks.append(late)
@@ -371,7 +371,7 @@ class Journeys(Floor):
             while True:
                 try:
                     while self.blocked(token):
-                        token.ready = self.env.event()
+                        token.ready = simpy.Event(self.env)
                         yield token.ready
                     token.ready = None
                     yield self.enter(token, self._resume_line(token, people))

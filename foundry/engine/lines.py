@@ -86,7 +86,7 @@ class Line:
     ``start`` is the bit of the calendar on which it starts, beside the bits of the pools; 0 if it starts at any time.
     """
 
-    __slots__ = ("entries", "free", "gate", "holds", "mask", "needs", "plain", "planned_s", "reserve", "resumes")
+    __slots__ = ("entries", "free", "gate", "holds", "mask", "needs", "plain", "planned_s", "reserve", "resumes", "spans")
 
     def __init__(self, needs: tuple[NeedRow, ...], holds: tuple[HoldRow, ...], step: StepRow | None, planned_s: int, start: int = 0, *,
                  resumes: bool = False) -> None:
@@ -105,6 +105,7 @@ class Line:
         pools = [need.pools[0] for need in needs]
         one_each = all(len(need.pools) == 1 == need.count for need in needs) and len(set(pools)) == len(pools)
         self.plain = pools if one_each and not holds else None      # then the mask tells all but the fit
+        self.spans = [(need.pools[0], self.span(need)) for need in needs] if planned_s >= 0 else []
 
     def head(self) -> tuple[int, int, int, int, Worker] | tuple[()]:
         """The rank of its first; before all others if there is none, so that it is found and left out."""
@@ -223,19 +224,21 @@ class Lines(ABC):
         self.available = sum(1 << pool.index for pool in tables.pools if pool.calendar < 0)
         self.waiting: dict[Line, None] = {}
         self.settled = True                 # another round without news would start nothing
+        self.unfit: list[Line] = []         # would not end before a closing: out of the rounds until something opens
+        self.never = 1 << (len(tables.pools) + len(tables.calendars))
         self.unhindered: list[Worker] = []  # they wait for nothing but the end of what is due
         self.instant, self.rounds, self.happened, self.max_events = -1, 0, 0, tables.max_events
         self.spinning: set[int] = set()     # visits started in the last rounds allowed in an instant
 
     def due(self, delay: int, kind: int, a: int, b: int) -> Due:
         """Something that happens after ``delay`` seconds, in its place of that instant."""
-        self._count_event()
-        return Due(self.env, delay, kind, a, b)
-
-    def _count_event(self) -> None:
         self.happened += 1
         if self.happened > self.max_events:
-            raise Overrun(f"more than {self.max_events:,} events: raise max_events, or look for a step of no duration that repeats")
+            self._spent()
+        return Due(self.env, delay, kind, a, b)
+
+    def _spent(self) -> None:
+        raise Overrun(f"more than {self.max_events:,} events: raise max_events, or look for a step of no duration that repeats")
 
     def uniform(self, key: int, who: int, path: int, visit: int) -> float:
         return u01(self.seed, key, self.replication, who, path, visit)
@@ -247,13 +250,21 @@ class Lines(ABC):
         """Hand out work when all that is due in this instant has happened."""
         self.env.asked = True
 
+    def opened(self) -> None:
+        """Something has opened: what did not fit before a closing may fit now (C3)."""
+        for line in self.unfit:
+            line.gate = line.mask
+        self.unfit.clear()
+        if self.waiting:
+            self.poke()
+
     def enter(self, worker: Worker, line: Line) -> simpy.Event:
         """Join a line; the event returned succeeds when the floor starts the work."""
         worker.go = simpy.Event(self.env)
         worker.line = line
         if line.free:
             self.unhindered.append(worker)
-            self.poke()
+            self.env.asked = True
             return worker.go
         worker.entry = (worker.priority, worker.queued_s, worker.batch, worker.number, worker)
         if not line.entries:
@@ -271,10 +282,13 @@ class Lines(ABC):
 
     def stage(self, worker: Worker) -> simpy.Event:
         """The stage of the work it is in falls due after its remaining seconds (B1, N5)."""
-        self._count_event()
+        self.happened += 1
+        if self.happened > self.max_events:
+            self._spent()
         target, need = worker.stages[0]
         now = worker.began_s = self.env.now
-        event: Any = worker.go
+        event = worker.go
+        assert event is not None
         event._ok, event._value = True, None
         order = worker.last if need is None else place(PART, worker.batch, worker.number)
         heappush(self.env._queue, (now + target - worker.worked_s, order, next(self.env._eid), event))
@@ -302,7 +316,7 @@ class Lines(ABC):
         lines = [line for line in self.waiting if not line.gate & out_of]
         reserved: dict[int, int] = {}
         while lines:
-            line = lines[0] if len(lines) == 1 else min(lines, key=Line.head)
+            line = min(lines, key=Line.head) if lines[1:] else lines[0]
             picks = self._fitting(line, reserved) if line.entries else None
             if picks is None:                                       # it cannot start, or all of it has been cancelled
                 lines.remove(line)
@@ -350,10 +364,11 @@ class Lines(ABC):
         """
         now, free = self.env.now, self.free
         if line.plain is not None and not reserved and not line.mask & ~self.available:
-            if line.planned_s < 0:
-                return line.plain
-            for need, p in zip(line.needs, line.plain, strict=True):
-                if now + line.span(need) > self.closing[p]:
+            for p, span in line.spans:
+                if now + span > self.closing[p]:
+                    if not line.reserve:
+                        line.gate |= self.never
+                        self.unfit.append(line)
                     return None
             return line.plain
         used = dict(reserved) if reserved else {}

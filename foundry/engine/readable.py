@@ -83,10 +83,10 @@ class Engine(Journeys):
     def _run(self) -> Run:
         t, env = self.tables, self.env
         for c in range(len(t.calendars)):
-            env.process(self.calendar(c))
+            simpy.Process(env, self.calendar(c))
         self.start_units()
         self._plan_starts()
-        env.process(self._watch())
+        simpy.Process(env, self._watch())
         if t.h_s >= 0:
             self._at(t.h_s, lambda: self._finish() if not t.drain or not self.tokens else None)
         env.run(self.over)
@@ -210,7 +210,7 @@ class Engine(Journeys):
 
     def _set_out(self, token: Token, step: int) -> None:
         self.tokens[token.batch, token.number] = token
-        token.process = self.env.process(self.journey(token, step))
+        token.process = simpy.Process(self.env, self.journey(token, step))
 
     def _leave_cap(self, batch: Batch) -> None:
         if not batch.in_cap:
