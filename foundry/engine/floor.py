@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
 
 import simpy
 
@@ -21,10 +20,10 @@ from foundry.engine.lines import (
     Happening,
     Line,
     Lines,
+    Resuming,
     State,
     Unit,
     Worker,
-    called,
     place,
 )
 from foundry.events import Kind
@@ -190,12 +189,17 @@ class Floor(Lines):
         unit, row = job.unit, job.row
         job.queued_s, job.priority, job.shift = self.env.now, row.priority, row.shift
         job.last = place(JOB_END, unit.pool.index, unit.number)
-        try:
-            yield from self.labour(job, self.enter(job, self._job_line(unit.pool.index, row)), self.pause_job)
-        except simpy.Interrupt:
-            self.withdraw(job)
-            self._undo_job(unit, row)
-            return
+        stage: simpy.Event | None = self.enter(job, self._job_line(unit.pool.index, row))
+        while stage is not None:
+            try:
+                yield stage
+                stage = self.next_stage(job)
+            except simpy.Interrupt:
+                if not job.stages:
+                    self.withdraw(job)
+                    self._undo_job(unit, row)
+                    return
+                stage = yield from self.pause_job(job)
         self.pausable.pop((job.batch, job.number), None)
         self.give_back(self.in_use(job))
         unit.job, unit.busy = None, False
@@ -242,35 +246,22 @@ class Floor(Lines):
             self.job_lines[key] = Line(row.needs, (), None, row.planned_s if row.shift == FIT else -1)
         return self.job_lines[key]
 
-    def labour(self, worker: Worker, event: simpy.Event | None, stopped: Callable[[Any, Call], Happening]) -> Happening:
-        """Stand in line until the floor starts the work, then work through its parts to the end.
-
-        An interrupt in line is the caller's. At work it is handed to ``stopped``, which stops and resumes, or raises.
-        Parts count worked seconds, so they stand still while the work is stopped (B1, N5).
-        """
-        while event is not None:
-            try:
-                yield event
-                event = self._next_stage(worker)
-            except simpy.Interrupt as interrupt:
-                if not worker.stages:
-                    raise
-                worker.worked_s += self.env.now - worker.began_s
-                yield from stopped(worker, called(interrupt))
-                worker.go = simpy.Event(self.env)
-                event = self.stage(worker)
-
-    def _next_stage(self, worker: Worker) -> simpy.Event | None:
-        """A stage of the work is done: a part comes back and the next stage begins, or that was all."""
+    def next_stage(self, worker: Worker) -> simpy.Event | None:
+        """A stage of the work is done: a part comes back and the next stage begins, or that was all (N5)."""
         worker.worked_s, need = worker.stages.pop(0)
         if need is None:
             return None
         self.give_part(worker, need)
+        return self.go_on(worker)
+
+    def go_on(self, worker: Worker) -> simpy.Event:
+        """Stopped work goes on; its parts count worked seconds, so they stood still (B1, N5)."""
         worker.go = simpy.Event(self.env)
         return self.stage(worker)
 
-    def pause_job(self, job: Job, _: Call) -> Happening:
+    def pause_job(self, job: Job) -> Resuming:
         """The people leave at closing; the job goes on when people are there again."""
+        job.worked_s += self.env.now - job.began_s
         needs = tuple(need for need, _ in job.taken)
         self.pausable.pop((job.batch, job.number), None)
         self.give_back(self.in_use(job))
@@ -278,6 +269,7 @@ class Floor(Lines):
         key = (job.unit.pool.index, f"{job.row.name} resumed {len(needs)}")
         yield self.enter(job, self.job_lines.setdefault(key, Line(needs, (), None, -1, resumes=True)))
         self._people_at_work(job)
+        return self.go_on(job)
 
     def _people_at_work(self, job: Job) -> None:
         for _, units in job.taken:

@@ -23,6 +23,7 @@ from foundry.engine.lines import (
     Happening,
     Line,
     Overrun,
+    Resuming,
     Unit,
     Worker,
     called,
@@ -100,13 +101,15 @@ class Journeys(Floor):
                 try:
                     if token.held and self._hold_down(token):
                         yield from self._wait(token, ASIDE, "aside", self.blocked)
-                    yield from self.labour(token, self.line(token, step), self.stop)
+                    stage: simpy.Event | None = self.line(token, step)
+                    while stage is not None:
+                        try:
+                            yield stage
+                            stage = self.next_stage(token)
+                        except simpy.Interrupt as interrupt:
+                            stage = yield from self.interrupted(token, called(interrupt))
                     self.done(token)
                     return self.end_of_step(token)
-                except simpy.Interrupt as interrupt:            # in line; the token stays if it is not for it
-                    self.withdraw(token)
-                    self._waited(token, token.since_s, "", called(interrupt))
-                    self.note(token, QUEUED_KIND, token.since_s)
                 except Redone:
                     self.record(token, step.index)
                     self._next_attempt(token, step)
@@ -226,6 +229,20 @@ class Journeys(Floor):
                 if unit.down:
                     return True
         return False
+
+    def interrupted(self, token: Token, call: Call) -> Resuming:
+        """An interrupt in line or at work; unless it ends the visit, the token stands in line again or goes on (B1-B3, F6)."""
+        if token.stages:
+            token.worked_s += self.env.now - token.began_s
+            yield from self.stop(token, call)
+            return self.go_on(token)
+        assert token.step is not None
+        self.withdraw(token)
+        self._waited(token, token.since_s, "", call)
+        self.note(token, QUEUED_KIND, token.since_s)
+        if token.held and self._hold_down(token):
+            yield from self._wait(token, ASIDE, "aside", self.blocked)
+        return self.line(token, token.step)
 
     def _watch_latest(self, token: Token, latest: int) -> None:
         """In line no later than this second."""

@@ -28,6 +28,7 @@ DOWN_CALL, SHUT_CALL, LATE_CALL, LEAVE_CALL, ABORT_CALL, WITHDRAW_CALL = range(6
 State = tuple[int, int]                     # kind, visit
 Happening = Generator[simpy.Event, Any, None]
 Deciding = Generator[simpy.Event, Any, int]
+Resuming = Generator[simpy.Event, Any, simpy.Event]
 
 
 class Call(NamedTuple):
