@@ -120,8 +120,8 @@ class Journeys(Floor):
 
     def _next_attempt(self, token: Token, step: StepRow) -> None:
         token.attempt = token.visits[step.index] = token.visits.get(step.index, 0) + 1
-        token.label = len(self.visits)
-        self.visits.append((token.batch, token.number, step.index, token.attempt))
+        token.label = len(self.visits) // 4
+        self.visits += (token.batch, token.number, step.index, token.attempt)
 
     def _count_visit(self, step: StepRow) -> None:
         """Steps that are too late for each other would go round without a round of the floor (T3)."""

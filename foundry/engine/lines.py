@@ -214,7 +214,7 @@ class Lines(ABC):
         self.env: Any = Clock(self.hand_out)
         self.rows: list[int] = []           # the log: time_s, since_s, kind, visit, where and reason of each row, as `events.from_flat` wants it
         self.values: list[float] = []       # and its value
-        self.visits: list[tuple[int, int, int, int]] = []       # batch, token, step, attempt
+        self.visits: list[int] = []         # batch, token, step and attempt of each visit
         self.wheres = [(pool.index, n) for pool in tables.pools for n in range(pool.count)]     # resource, unit
         where = count()
         self.units = [[Unit(pool, n, next(where)) for n in range(pool.count)] for pool in tables.pools]
@@ -354,7 +354,7 @@ class Lines(ABC):
             self.instant, self.rounds = now, 0
         self.rounds += 1
         if self.rounds > ROUNDS:
-            steps = {self.visits[v][2] for v in self.spinning if v >= 0}
+            steps = {self.visits[4 * v + 2] for v in self.spinning if v >= 0}
             names = ", ".join(sorted(self.tables.steps[s].name for s in steps))
             raise Overrun(f"{ROUNDS:,} rounds at second {now}: steps of no duration follow each other without end: {names}")
 

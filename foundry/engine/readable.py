@@ -159,9 +159,9 @@ class Engine(Journeys):
             self._waited_for_cap(since, number)
 
     def _waited_for_cap(self, since: int, number: int) -> None:
-        self.rows += (self.env.now, since, QUEUED_KIND, len(self.visits), -1, self.reason["cap"])
+        self.rows += (self.env.now, since, QUEUED_KIND, len(self.visits) // 4, -1, self.reason["cap"])
         self.values.append(-1.0)
-        self.visits.append((number, 0, -1, -1))
+        self.visits += (number, 0, -1, -1)
 
     def _plan_starts(self) -> None:
         t = self.tables
