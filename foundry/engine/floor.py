@@ -145,7 +145,7 @@ class Floor(Lines):
         p = unit.pool.index
         self.free[p] &= ~unit.bit
         if not self.free[p]:
-            self.available &= ~(1 << p)
+            self.idle &= ~unit.pool_bit
 
     def give_back(self, units: Iterable[Unit]) -> None:
         """Free units for whatever reason; care comes first (B5)."""
@@ -168,12 +168,10 @@ class Floor(Lines):
             self._begin_job(unit, pool.cleaning, -1)
         else:
             self._show(unit, None)
-            p = pool.index
-            self.free[p] |= unit.bit
-            if self.is_open[p]:
-                self.available |= 1 << p
-                if self.waiting:
-                    self.poke()
+            self.free[pool.index] |= unit.bit
+            self.idle |= unit.pool_bit
+            if self.waiting and self.open & unit.pool_bit:
+                self.poke()
 
     def _begin_job(self, unit: Unit, row: JobRow, number: int) -> None:
         if number < 0:
@@ -195,7 +193,7 @@ class Floor(Lines):
                 yield stage
                 stage = self.next_stage(job)
             except simpy.Interrupt:
-                if not job.stages:
+                if job.end_s < 0:
                     self.withdraw(job)
                     self._undo_job(unit, row)
                     return
@@ -248,10 +246,11 @@ class Floor(Lines):
 
     def next_stage(self, worker: Worker) -> simpy.Event | None:
         """A stage of the work is done: a part comes back and the next stage begins, or that was all (N5)."""
-        worker.worked_s, need = worker.stages.pop(0)
-        if need is None:
+        if not worker.parts:
             return None
-        self.give_part(worker, need)
+        part = worker.parts.pop(0)
+        worker.worked_s = part.for_s
+        self.give_part(worker, part)
         return self.go_on(worker)
 
     def go_on(self, worker: Worker) -> simpy.Event:
@@ -287,23 +286,17 @@ class Floor(Lines):
     def calendar(self, c: int) -> Happening:
         """Opening and closing of one calendar; pools of it follow (C1)."""
         opens, closes = (a.tolist() for a in self.tables.calendars[c])
-        pools = [p.index for p in self.tables.pools if p.calendar == c]
-        mask = sum(1 << p for p in pools) | self.opens_at[c]
+        bits = sum(1 << pool.index for pool in self.tables.pools if pool.calendar == c) | self.calendar_bits[c]
         for begin, end in zip(opens, closes, strict=True):
             yield self.due(begin - self.env.now, SHIFT, c, 0)
-            self.available |= self.opens_at[c]
-            for p in pools:
-                self.is_open[p], self.closing[p] = True, end
-                if self.free[p]:
-                    self.available |= 1 << p
+            self.open |= bits
+            self.closing[c] = end
             if self.stopped:
                 for key in sorted(self.stopped):
                     self.reconsider(self.stopped[key])
             self.opened()
             yield self.due(end - self.env.now, SHIFT, c, 0)
-            self.available &= ~mask
-            for p in pools:
-                self.is_open[p] = False
+            self.open &= ~bits
             if self.pausable or self.stopped:
                 self._pause(c)
 
@@ -328,7 +321,7 @@ class Floor(Lines):
 
     def blocked(self, worker: Worker) -> bool:
         """Something it keeps is down or shut (B1)."""
-        return any(unit.down or not self.is_open[unit.pool.index] for unit in worker.kept())
+        return any(unit.down or not self.open & unit.pool_bit for unit in worker.kept())
 
     def reconsider(self, worker: Worker) -> None:
         """Tell a stopped or set-aside worker that what it keeps is up and open again."""

@@ -213,7 +213,7 @@ class Journeys(Floor):
     def line(self, token: Token, step: StepRow) -> simpy.Event:
         """Stand in line for the step; the event returned is the end of the first part of its work."""
         token.since_s = self.env.now
-        token.state, token.stages = WAITING, []
+        token.state, token.end_s = WAITING, -1
         if token.held:
             self._holds_show(token, HELD_KIND)
             holds = tuple(h for h in step.holds if h not in token.held)
@@ -232,7 +232,7 @@ class Journeys(Floor):
 
     def interrupted(self, token: Token, call: Call) -> Resuming:
         """An interrupt in line or at work; unless it ends the visit, the token stands in line again or goes on (B1-B3, F6)."""
-        if token.stages:
+        if token.end_s >= 0:
             token.worked_s += self.env.now - token.began_s
             yield from self.stop(token, call)
             return self.go_on(token)
@@ -259,7 +259,7 @@ class Journeys(Floor):
 
     def _new_line(self, step: StepRow, holds: tuple[int, ...]) -> Line:
         rows = tuple(self.tables.holds[h] for h in holds)
-        start = self.opens_at[step.start_on] if step.start_on >= 0 else 0
+        start = self.calendar_bits[step.start_on] if step.start_on >= 0 else 0
         line = self.lines[step.index, holds] = Line(step.needs, rows, step, step.planned_s if step.shift == FIT else -1, start)
         return line
 

@@ -59,11 +59,11 @@ class Unit:
     """One unit of a pool. ``shown`` is the state the log has open for it: its kind, and the visit that it is in."""
 
     __slots__ = ("bit", "busy", "cleaned", "clock", "dirty", "down", "due", "failures", "fails_late", "holder", "job", "jobs", "number",
-                 "pool", "runs", "shown", "since", "to_failure", "wanted", "where")
+                 "pool", "pool_bit", "runs", "shown", "since", "to_failure", "wanted", "where")
 
     def __init__(self, pool: PoolRow, number: int, where: int) -> None:
         self.pool, self.number = pool, number
-        self.bit = 1 << number          # in ``Lines.free``
+        self.bit, self.pool_bit = 1 << number, 1 << pool.index      # in ``Lines.free`` of its pool, in ``Lines.idle`` and ``Lines.open``
         self.where = where              # in the log
         self.cleaned = pool.cleaning is not None
         self.holder: Worker | None = None
@@ -120,8 +120,8 @@ class Line:
 class Worker(ABC):
     """What a token and a unit's job share: a place in a line, units taken, and an event that says go."""
 
-    __slots__ = ("batch", "began_s", "entry", "go", "label", "last", "line", "number", "priority", "process", "queued_s", "ready", "shift", "stages",
-                 "stopped", "taken", "worked_s")
+    __slots__ = ("batch", "began_s", "end_s", "entry", "go", "label", "last", "line", "number", "parts", "priority", "process",
+                 "queued_s", "ready", "shift", "stopped", "taken", "worked_s")
 
     def __init__(self, batch: int, number: int) -> None:
         self.batch, self.number = batch, number
@@ -135,18 +135,15 @@ class Worker(ABC):
         self.process: simpy.Process | None = None
         self.stopped = False
         self.taken: list[tuple[NeedRow, list[Unit]]] = []
-        self.stages: list[tuple[int, NeedRow | None]] = []     # worked seconds at which a part is given back, and the end
+        self.end_s = -1                                        # worked seconds at the end of its work; -1: it is in line
+        self.parts: list[NeedRow] = []                         # given back before that, by their times
         self.last = 0                                          # place of its end in an instant
         self.began_s = self.worked_s = 0
 
     def plan(self, seconds: int) -> None:
-        """Stages of work of so many seconds; parts come back in the order of their times (N5)."""
-        self.worked_s = 0
-        self.stages = []
-        for need, _ in self.taken:
-            if 0 <= need.for_s < seconds:
-                self.stages.append((need.for_s, need))
-        self.stages.append((seconds, None))
+        """Work of so many seconds; parts come back in the order of their times (N5)."""
+        self.end_s, self.worked_s = seconds, 0
+        self.parts = [need for need, _ in self.taken if 0 <= need.for_s < seconds] if self.taken else []
 
     def kept(self) -> Iterable[Unit]:
         """Units it keeps while stopped."""
@@ -219,14 +216,17 @@ class Lines(ABC):
         where = count()
         self.units = [[Unit(pool, n, next(where)) for n in range(pool.count)] for pool in tables.pools]
         self.free = [(1 << pool.count) - 1 for pool in tables.pools]
-        self.is_open = [pool.calendar < 0 for pool in tables.pools]
-        self.closing = [NEVER for _ in tables.pools]
-        self.opens_at = [1 << (len(tables.pools) + c) for c in range(len(tables.calendars))]
-        self.available = sum(1 << pool.index for pool in tables.pools if pool.calendar < 0)
+        pools, calendars = len(tables.pools), len(tables.calendars)
+        self.calendar_bits = [1 << (pools + c) for c in range(calendars)]                   # after the bits of the pools
+        self.never = 1 << (pools + calendars)                                               # and one that is never idle
+        self.idle = self.never - 1                                                          # pools with a free unit
+        self.open = sum(1 << pool.index for pool in tables.pools if pool.calendar < 0)      # pools and calendars
+        self.calendar_of = [pool.calendar for pool in tables.pools]
+        self.closing = [NEVER] * (calendars + 1)                                            # by calendar; the last for pools without one
         self.waiting: dict[Line, None] = {}
+        self.news = False                   # work may have become able to start
         self.settled = True                 # another round without news would start nothing
         self.unfit: list[Line] = []         # would not end before a closing: out of the rounds until something opens
-        self.never = 1 << (len(tables.pools) + len(tables.calendars))
         self.unhindered: list[Worker] = []  # they wait for nothing but the end of what is due
         self.instant, self.rounds, self.happened, self.max_events = -1, 0, 0, tables.max_events
         self.spinning: set[int] = set()     # visits started in the last rounds allowed in an instant
@@ -249,10 +249,10 @@ class Lines(ABC):
 
     def poke(self) -> None:
         """Hand out work when all that is due in this instant has happened."""
-        self.env.asked = True
+        self.news = self.env.asked = True
 
     def opened(self) -> None:
-        """Something has opened: what did not fit before a closing may fit now (C3)."""
+        """Something has opened: what would not have ended before a closing may fit now (C3)."""
         for line in self.unfit:
             line.gate = line.mask
         self.unfit.clear()
@@ -260,7 +260,7 @@ class Lines(ABC):
             self.poke()
 
     def enter(self, worker: Worker, line: Line) -> simpy.Event:
-        """Join a line; the event returned succeeds when the floor starts the work."""
+        """Join a line; the event returned is the end of the first stage of the work, which the floor starts."""
         worker.go = simpy.Event(self.env)
         worker.line = line
         if line.free:
@@ -268,13 +268,15 @@ class Lines(ABC):
             self.env.asked = True
             return worker.go
         worker.entry = (worker.priority, worker.queued_s, worker.batch, worker.number, worker)
-        if not line.entries:
+        if line.entries:
+            insort(line.entries, worker.entry)
+        else:
+            line.entries.append(worker.entry)
             self.waiting[line] = None
-            if not line.gate & ~self.available:
+            if not line.gate & ~(self.idle & self.open):
                 self.poke()
         if not self.settled:
             self.poke()
-        insort(line.entries, worker.entry)
         return worker.go
 
     @abstractmethod
@@ -286,13 +288,13 @@ class Lines(ABC):
         self.happened += 1
         if self.happened > self.max_events:
             self._spent()
-        target, need = worker.stages[0]
         now = worker.began_s = self.env.now
         event = worker.go
         assert event is not None
         event._ok, event._value = True, None
-        order = worker.last if need is None else place(PART, worker.batch, worker.number)
-        heappush(self.env._queue, (now + target - worker.worked_s, order, next(self.env._eid), event))
+        parts = worker.parts
+        end, order = (parts[0].for_s, place(PART, worker.batch, worker.number)) if parts else (worker.end_s, worker.last)
+        heappush(self.env._queue, (now + end - worker.worked_s, order, next(self.env._eid), event))
         return event
 
     def withdraw(self, worker: Worker) -> None:
@@ -310,10 +312,18 @@ class Lines(ABC):
 
     def hand_out(self) -> None:
         """Start, again and again, the highest-ranked work that can start (N2)."""
-        self._count_round()
+        now = self.env.now
+        if now != self.instant:
+            self.instant, self.rounds = now, 0
+        self.rounds += 1
+        if self.rounds > ROUNDS:
+            self._goes_round(now)
         if self.unhindered:
             self._let_go()
-        out_of = ~self.available
+        if not self.news and self.settled:
+            return
+        self.news = False
+        out_of = ~(self.idle & self.open)
         lines = [line for line in self.waiting if not line.gate & out_of]
         reserved: dict[int, int] = {}
         while lines:
@@ -348,15 +358,10 @@ class Lines(ABC):
                 self.spinning.add(worker.label)
             self.begin(worker)
 
-    def _count_round(self) -> None:
-        now = self.env.now
-        if now != self.instant:
-            self.instant, self.rounds = now, 0
-        self.rounds += 1
-        if self.rounds > ROUNDS:
-            steps = {self.visits[4 * v + 2] for v in self.spinning if v >= 0}
-            names = ", ".join(sorted(self.tables.steps[s].name for s in steps))
-            raise Overrun(f"{ROUNDS:,} rounds at second {now}: steps of no duration follow each other without end: {names}")
+    def _goes_round(self, now: int) -> None:
+        steps = {self.visits[4 * v + 2] for v in self.spinning if v >= 0}
+        names = ", ".join(sorted(self.tables.steps[s].name for s in steps))
+        raise Overrun(f"{ROUNDS:,} rounds at second {now}: steps of no duration follow each other without end: {names}")
 
     def _fitting(self, line: Line, reserved: dict[int, int]) -> list[int] | None:
         """Pools that serve a line's needs and holds now, in order; None when one is missing.
@@ -364,9 +369,9 @@ class Lines(ABC):
         A pool that would close before the planned end counts as shut for a step with `fit` (C3).
         """
         now, free = self.env.now, self.free
-        if line.plain is not None and not reserved and not line.mask & ~self.available:
+        if line.plain is not None and not reserved and not line.mask & ~(self.idle & self.open):
             for p, span in line.spans:
-                if now + span > self.closing[p]:
+                if now + span > self.closing[self.calendar_of[p]]:
                     if not line.reserve:
                         line.gate |= self.never
                         self.unfit.append(line)
@@ -377,7 +382,7 @@ class Lines(ABC):
         for need in line.needs:
             span = line.span(need)
             for p in need.pools:
-                if self.is_open[p] and free[p].bit_count() - used.get(p, 0) >= need.count and (span < 0 or now + span <= self.closing[p]):
+                if free[p].bit_count() - used.get(p, 0) >= need.count and self._serves(p, now, span):
                     break
             else:
                 return None
@@ -385,12 +390,14 @@ class Lines(ABC):
             picks.append(p)
         for hold in line.holds:
             p = hold.pool
-            if not self.is_open[p] or free[p].bit_count() - used.get(p, 0) < hold.count:
-                return None
-            if line.planned_s >= 0 and now + line.planned_s > self.closing[p]:
+            if free[p].bit_count() - used.get(p, 0) < hold.count or not self._serves(p, now, line.planned_s):
                 return None
             used[p] = used.get(p, 0) + hold.count
         return picks
+
+    def _serves(self, p: int, now: int, span: int) -> bool:
+        """A pool is open, and stays so for ``span`` seconds; -1 without a fit test (C3)."""
+        return bool(self.open >> p & 1) and (span < 0 or now + span <= self.closing[self.calendar_of[p]])
 
     def _reserve(self, line: Line, reserved: dict[int, int]) -> None:
         """Keep free units for the first token of a reserving line, when only busy units stop it (N2).
@@ -402,19 +409,19 @@ class Lines(ABC):
         wanted: dict[int, int] = {}
         for need in line.needs:
             span = line.span(need)
-            pool = next((p for p in need.pools if self.is_open[p] and (span < 0 or now + span <= self.closing[p])), None)
+            pool = next((p for p in need.pools if self._serves(p, now, span)), None)
             if pool is None:
                 return
             wanted[pool] = wanted.get(pool, 0) + need.count
         for hold in line.holds:
-            if not self.is_open[hold.pool] or (line.planned_s >= 0 and now + line.planned_s > self.closing[hold.pool]):
+            if not self._serves(hold.pool, now, line.planned_s):
                 return
             wanted[hold.pool] = wanted.get(hold.pool, 0) + hold.count
-        short = [p for p, count in wanted.items() if self.free[p].bit_count() - reserved.get(p, 0) < count]
-        for p, count in wanted.items():
-            if line.reserve == RESERVE_ALL or (count > 1 and short == [p]):
+        short = [p for p, needed in wanted.items() if self.free[p].bit_count() - reserved.get(p, 0) < needed]
+        for p, needed in wanted.items():
+            if line.reserve == RESERVE_ALL or (needed > 1 and short == [p]):
                 kept = reserved.get(p, 0)
-                reserved[p] = kept + min(count, max(0, self.free[p].bit_count() - kept))
+                reserved[p] = kept + min(needed, max(0, self.free[p].bit_count() - kept))
 
     def _take(self, worker: Worker, line: Line, picks: list[int]) -> None:
         for need, p in zip(line.needs, picks, strict=True):
@@ -439,5 +446,5 @@ class Lines(ABC):
             units.append(unit)
         self.free[p] = bits
         if not bits:
-            self.available &= ~(1 << p)
+            self.idle &= ~(1 << p)
         return units
