@@ -55,12 +55,12 @@ class Floor(Lines):
         self.pausable: dict[tuple[int, int], Worker] = {}       # at work in a step that stops at closing
         self.stopped: dict[tuple[int, int], Worker] = {}
 
-    def mark(self, unit: Unit, kind: int, visit: int = -1) -> None:
+    def mark(self, unit: Unit, state: State) -> None:
         """Show a state in the log; while the unit is down it waits (L3)."""
         if unit.down:
-            unit.wanted = (kind, visit)
+            unit.wanted = state
         else:
-            self._show(unit, (kind, visit))
+            self._show(unit, state)
 
     def _show(self, unit: Unit, state: State | None) -> None:
         shown = unit.shown
@@ -68,8 +68,7 @@ class Floor(Lines):
             return
         now = self.env.now
         if shown is not None and now > unit.since:
-            kind, visit = shown
-            self.rows += (now, unit.since, kind, visit, unit.where, 0)
+            self.rows += (now, unit.since, *shown, unit.where, 0)
             self.values.append(-1.0)
         if unit.runs:
             self._working_clock(unit, shown, state)
@@ -273,7 +272,7 @@ class Floor(Lines):
     def _people_at_work(self, job: Job) -> None:
         for _, units in job.taken:
             for unit in units:
-                self.mark(unit, WORKING_KIND)
+                self.mark(unit, (WORKING_KIND, -1))
         if job.shift == PAUSE and job.taken:
             self.pausable[job.batch, job.number] = job
 

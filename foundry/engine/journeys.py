@@ -86,14 +86,21 @@ class Journeys(Floor):
 
     def visit(self, token: Token, step: StepRow) -> Deciding:
         """One step: samples it joins, culture until its window, the line, the work. Returns the next step."""
-        before = token.step
-        self._count_visit(step)
-        token.step = step
+        before, now = token.step, self.env.now
+        if now != self.visit_instant:
+            self.visit_instant, self.visits_now = now, 0
+        self.visits_now += 1
+        if self.visits_now > ROUNDS:
+            self._goes_nowhere(step)
         self._next_attempt(token, step)
         try:
             if step.join:
                 yield from self.join(token)
-            latest = (yield from self.culture(token, before)) if step.window else NEVER
+            latest = NEVER
+            if step.window:
+                target, latest = self.window(token, step, before)
+                if target > self.env.now:
+                    yield from self.culture(token, target)
             token.queued_s, token.priority, token.shift = self.env.now, step.priority, step.shift
             if latest < NEVER:
                 self._watch_latest(token, latest)
@@ -119,17 +126,14 @@ class Journeys(Floor):
             return self.turn(token, turned)
 
     def _next_attempt(self, token: Token, step: StepRow) -> None:
+        token.step = step
         token.attempt = token.visits[step.index] = token.visits.get(step.index, 0) + 1
         token.label = len(self.visits) // 4
         self.visits += (token.batch, token.number, step.index, token.attempt)
 
-    def _count_visit(self, step: StepRow) -> None:
+    def _goes_nowhere(self, step: StepRow) -> None:
         """Steps that are too late for each other would go round without a round of the floor (T3)."""
-        if self.env.now != self.visit_instant:
-            self.visit_instant, self.visits_now = self.env.now, 0
-        self.visits_now += 1
-        if self.visits_now > ROUNDS:
-            raise Overrun(f"{ROUNDS:,} visits at second {self.env.now}: a token goes round without end: {step.name}")
+        raise Overrun(f"{ROUNDS:,} visits at second {self.env.now}: a token goes round without end: {step.name}")
 
     def answer(self, token: Token, call: Call) -> None:
         """What an interrupt means to a token that does not work."""
@@ -177,27 +181,28 @@ class Journeys(Floor):
             self.note(token, QUEUED_KIND, since, -1.0, self.reason[reason])
             raise
 
-    def culture(self, token: Token, before: StepRow | None) -> Deciding:
-        """Planned time until the target of the step's window (T5, T6). Returns the last second in which it may start."""
-        step, now = token.step, self.env.now
-        assert step is not None
+    def window(self, token: Token, step: StepRow, before: StepRow | None) -> tuple[int, int]:
+        """The second from which the token may stand in line (T5, T6), and the last one in which the step may start."""
+        now = self.env.now
         base = max((since[s] for s, at_end in step.after for since in (token.ended if at_end else token.started,) if s in since),
                    default=now if before is None else token.ended.get(before.index, now))
         target = base + step.target_s
         if step.every_s and token.attempt > 1 and step.index in token.started:
             target = token.started[step.index] + step.every_s
-        join_s = self._open_second(step.start_on, max(now, target))
-        if join_s > now:
-            token.state = CULTURE
-            self._holds_show(token, WORKING_KIND)
-            timer = self.env.event() if join_s >= NEVER else self.due(join_s - now, TARGET, token.batch, token.number)
-            while True:
-                try:
-                    yield timer
-                    break
-                except simpy.Interrupt as interrupt:
-                    self.answer(token, called(interrupt))
-        return NEVER if step.latest_s < 0 or step.late == GO_ON else base + step.latest_s
+        latest = NEVER if step.latest_s < 0 or step.late == GO_ON else base + step.latest_s
+        return self._open_second(step.start_on, max(now, target)), latest
+
+    def culture(self, token: Token, target: int) -> Happening:
+        """Planned time until the target of the step's window."""
+        token.state = CULTURE
+        self._holds_show(token, WORKING_KIND)
+        timer = simpy.Event(self.env) if target >= NEVER else self.due(target - self.env.now, TARGET, token.batch, token.number)
+        while True:
+            try:
+                yield timer
+                break
+            except simpy.Interrupt as interrupt:
+                self.answer(token, called(interrupt))
 
     def _open_second(self, calendar: int, second: int) -> int:
         """The first second at or after ``second`` in which the calendar is open."""
@@ -269,9 +274,10 @@ class Journeys(Floor):
         worker.new_holds.append(hold.index)
 
     def _holds_show(self, token: Token, kind: int) -> None:
+        state = (kind, token.label)
         for _, units in token.held.values():
             for unit in units:
-                self.mark(unit, kind, token.label)
+                self.mark(unit, state)
 
     def begin(self, worker: Worker) -> None:
         """A step starts: what its line was, what it takes, how long it works. Its duration is drawn once."""
@@ -284,14 +290,14 @@ class Journeys(Floor):
         self.rows += (now, token.since_s, QUEUED_KIND, token.label, -1, 0)
         self.values.append(-1.0)
         token.since_s = token.started[step.index] = now
-        token.state = WORKING
-        token.stopped = False
+        token.state, token.stopped = WORKING, False
         token.driver = self._driver(token) if step.driver >= 0 else 0.0
         if token.latent is not None and step.rate and not step.jump:
             token.latent.begin(self, step, token.visit(), token.of.readings)
         if step.cancels and token.main:
             self.cancel(token.of, step.cancels)
-        self._show_work(token)
+        if token.taken or token.held:
+            self._show_work(token)
         token.plan(step.duration_s if step.duration_s >= 0 and step.per < 0 else self._duration(token))
         self.stage(token)
 
@@ -383,7 +389,7 @@ class Journeys(Floor):
         key = (token.batch, token.number)
         self.stopped[key] = token
         for unit in token.kept():
-            self.mark(unit, HELD_KIND, token.label)
+            self.mark(unit, (HELD_KIND, token.label))
         try:
             while True:
                 try:

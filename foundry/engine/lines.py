@@ -25,6 +25,7 @@ ROUNDS = 100_000                    # most in one instant
 LAST = (1 << 32) - 1                # batch number of a unit's job: after every batch
 DOWN_CALL, SHUT_CALL, LATE_CALL, LEAVE_CALL, ABORT_CALL, WITHDRAW_CALL = range(6)
 
+Pick = tuple[NeedRow, int]                  # a need, and the pool that serves it
 State = tuple[int, int]                     # kind, visit
 Happening = Generator[simpy.Event, Any, None]
 Deciding = Generator[simpy.Event, Any, int]
@@ -103,10 +104,10 @@ class Line:
         for hold in holds:
             self.mask |= 1 << hold.pool
         self.gate = start if self.reserve else self.mask            # without these it has no part in a round
-        pools = [need.pools[0] for need in needs]
-        one_each = all(len(need.pools) == 1 == need.count for need in needs) and len(set(pools)) == len(pools)
-        self.plain = pools if one_each and not holds else None      # then the mask tells all but the fit
-        self.spans = [(need.pools[0], self.span(need)) for need in needs] if planned_s >= 0 else []
+        picks = [(need, need.pools[0]) for need in needs]
+        one_each = all(len(need.pools) == 1 == need.count for need in needs) and len({p for _, p in picks}) == len(picks)
+        self.plain = picks if one_each and not holds else None      # then the mask tells all but the fit
+        self.spans = [(p, self.span(need)) for need, p in picks] if planned_s >= 0 else []
 
     def head(self) -> tuple[int, int, int, int, Worker] | tuple[()]:
         """The rank of its first; before all others if there is none, so that it is found and left out."""
@@ -168,9 +169,10 @@ class Clock(simpy.Environment):
         """Take events in their order until one named ``until`` has happened: the loop of SimPy, with an end to each instant."""
         until.callbacks.append(simpy.core.StopSimulation.callback)
         queue: Any = self._queue
+        now = self.now
         try:
             while True:
-                while queue[0][0] == self.now:
+                while queue[0][0] == now:
                     event: Any = heappop(queue)[3]
                     callbacks, event.callbacks = event.callbacks, None
                     for callback in callbacks:
@@ -181,7 +183,7 @@ class Clock(simpy.Environment):
                     self.asked = False
                     self.at_end()
                 else:
-                    self._now = self.now = queue[0][0]
+                    self._now = self.now = now = queue[0][0]
         except simpy.core.StopSimulation:
             return
 
@@ -363,8 +365,8 @@ class Lines(ABC):
         names = ", ".join(sorted(self.tables.steps[s].name for s in steps))
         raise Overrun(f"{ROUNDS:,} rounds at second {now}: steps of no duration follow each other without end: {names}")
 
-    def _fitting(self, line: Line, reserved: dict[int, int]) -> list[int] | None:
-        """Pools that serve a line's needs and holds now, in order; None when one is missing.
+    def _fitting(self, line: Line, reserved: dict[int, int]) -> list[Pick] | None:
+        """The pool that serves each of a line's needs now; None when one is missing, or a unit to hold.
 
         A pool that would close before the planned end counts as shut for a step with `fit` (C3).
         """
@@ -387,7 +389,7 @@ class Lines(ABC):
             else:
                 return None
             used[p] = used.get(p, 0) + need.count
-            picks.append(p)
+            picks.append((need, p))
         for hold in line.holds:
             p = hold.pool
             if free[p].bit_count() - used.get(p, 0) < hold.count or not self._serves(p, now, line.planned_s):
@@ -423,8 +425,8 @@ class Lines(ABC):
                 kept = reserved.get(p, 0)
                 reserved[p] = kept + min(needed, max(0, self.free[p].bit_count() - kept))
 
-    def _take(self, worker: Worker, line: Line, picks: list[int]) -> None:
-        for need, p in zip(line.needs, picks, strict=True):
+    def _take(self, worker: Worker, line: Line, picks: list[Pick]) -> None:
+        for need, p in picks:
             worker.taken.append((need, self._units(worker, p, need.count)))
         for hold in line.holds:
             self.take_hold(worker, hold, self._units(worker, hold.pool, hold.count))

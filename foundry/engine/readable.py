@@ -30,6 +30,7 @@ from qc.measurement import INVALID
 
 QUEUED_KIND, WORKED_KIND, STOPPED_KIND = int(Kind.QUEUED), int(Kind.WORKED), int(Kind.STOPPED)
 MEASURED_KIND, DECIDED_KIND, LEFT_KIND = int(Kind.MEASURED), int(Kind.DECIDED), int(Kind.LEFT)
+NOTHING = bytes(8 * len(FIELDS))         # the truth without biology
 REREADS = 1000                          # a bound on invalid runs of one at-line reading
 
 
@@ -62,7 +63,9 @@ class Engine(Journeys):
         self.first_panel = self.first_assay + len(tables.assays)
         self.plain_reason = {aborted: reason for reason, aborted in self.aborted.items()}
         self.rejected = {c: self.reason[f"rejected:{n}"] for n, c in self.reason.items() if f"rejected:{n}" in self.reason}
-        self.records: list[tuple[int, int, int, int, npt.NDArray[np.float64]]] = []
+        self.marks = tuple(self.reason[mark] for mark in ("", "<LOD", "invalid"))
+        self.records: list[int] = []        # the truth: time_s, batch, step and attempt of each record
+        self.truth: list[bytes] = []        # and its latent fields
         self.tokens: dict[tuple[int, int], Token] = {}
         self.cap_queue: list[tuple[int, int]] = []
         self.in_cap = self.planned = self.ended = 0
@@ -109,13 +112,11 @@ class Engine(Journeys):
             self.over.succeed()
 
     def _truth(self) -> npt.NDArray[Any]:
-        records = np.zeros(len(self.records), records_dtype(FIELDS))
-        if self.records:
-            for k, name in enumerate(("time_s", "batch", "step", "attempt")):
-                records[name] = [row[k] for row in self.records]
-            latent = np.stack([row[4] for row in self.records])
-            for k, name in enumerate(FIELDS):
-                records[name] = latent[:, k]
+        records = np.zeros(len(self.truth), records_dtype(FIELDS))
+        times = np.array(self.records, np.int64).reshape(-1, 4)
+        latent = np.frombuffer(b"".join(self.truth)).reshape(-1, len(FIELDS))
+        for name, column in zip(records.dtype.names or (), (*times.T, *latent.T), strict=True):
+            records[name] = column
         return records
 
     def _watch(self) -> Happening:
@@ -255,14 +256,17 @@ class Engine(Journeys):
         """Give back the step's units and the holds that end, note the truth, leave the cap."""
         step = token.step
         assert step is not None
-        for _, units in token.taken:
-            self.give_back(units)
-        token.taken, token.new_holds = [], []
-        for h in list(token.held):
-            row, units = token.held[h]
-            if go < 0 or not row.keep[go]:
-                del token.held[h]
+        if token.taken:
+            for _, units in token.taken:
                 self.give_back(units)
+            token.taken = []
+        token.new_holds = []
+        if token.held:
+            for h in list(token.held):
+                row, units = token.held[h]
+                if go < 0 or not row.keep[go]:
+                    del token.held[h]
+                    self.give_back(units)
         if token.main:
             self.record(token, step.index)
             t = self.tables
@@ -270,10 +274,10 @@ class Engine(Journeys):
                 self._leave_cap(token.of)
 
     def record(self, token: Token, step: int) -> None:
-        if not token.main:
-            return
-        latent = np.zeros(len(FIELDS)) if token.latent is None else token.latent.now(self.env.now).copy()
-        self.records.append((self.env.now, token.batch, step, token.attempt, latent))
+        if token.main:
+            now = self.env.now
+            self.records += (now, token.batch, step, token.attempt)
+            self.truth.append(NOTHING if token.latent is None else token.latent.now(now).tobytes())
 
     def turn(self, token: Token, turned: Turned) -> int:
         """The visit ends by another way: no jump, look or fork (K1)."""
@@ -291,8 +295,7 @@ class Engine(Journeys):
         at_line = token.branch is None or token.branch.assay < 0
         for again in range(REREADS if at_line else 1):
             value, mark = read(self, token.latent, step, token.visit(again))
-            self.note(token, MEASURED_KIND, self.env.now, value, self.reason[("", "<LOD", "invalid")[mark]],
-                      self.first_assay + step.look)
+            self.note(token, MEASURED_KIND, self.env.now, value, self.marks[mark], self.first_assay + step.look)
             if mark != INVALID:
                 token.of.readings[step.look] = token.reading = value
                 break
@@ -415,13 +418,14 @@ class Engine(Journeys):
 
     def leave(self, token: Token, reason: int, doses: int = 0) -> None:
         """The token is gone and frees all; a batch ends with its main token (F4)."""
-        self.withdraw(token)
+        if token.line is not None:
+            self.withdraw(token)
         token.state = GONE
-        self.give_back(unit for _, units in token.taken for unit in units)
-        token.taken = []
+        for _, units in token.taken:
+            self.give_back(units)
         for _, units in token.held.values():
             self.give_back(units)
-        token.held = {}
+        token.taken, token.held = [], {}
         del self.tokens[token.batch, token.number]
         self.record(token, -1)
         self.note(token, LEFT_KIND, token.came_s, float(doses), reason)
