@@ -293,7 +293,7 @@ class Floor(Lines):
             if self.stopped:
                 for key in sorted(self.stopped):
                     self.reconsider(self.stopped[key])
-            self.opened()
+            self.opened(bits)
             yield self.due(end - self.env.now, SHIFT, c, 0)
             self.open &= ~bits
             if self.pausable or self.stopped:

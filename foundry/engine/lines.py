@@ -211,7 +211,7 @@ class Lines(ABC):
         self.tables, self.seed, self.replication = tables, seed, replication
         self.laws, self.grid = tables.laws, tables.grid
         self.env: Any = Clock(self.hand_out)
-        self.rows: list[int] = []           # the log: time_s, since_s, kind, visit, where and reason of each row, as `events.from_flat` wants it
+        self.rows: list[int] = []           # the log: six numbers of each row, see `events.from_flat`
         self.values: list[float] = []       # and its value
         self.visits: list[int] = []         # batch, token, step and attempt of each visit
         self.wheres = [(pool.index, n) for pool in tables.pools for n in range(pool.count)]     # resource, unit
@@ -228,7 +228,7 @@ class Lines(ABC):
         self.waiting: dict[Line, None] = {}
         self.news = False                   # work may have become able to start
         self.settled = True                 # another round without news would start nothing
-        self.unfit: list[Line] = []         # would not end before a closing: out of the rounds until something opens
+        self.unfit: list[Line] = []         # would not end before a closing: out of the rounds until one of its pools opens
         self.unhindered: list[Worker] = []  # they wait for nothing but the end of what is due
         self.instant, self.rounds, self.happened, self.max_events = -1, 0, 0, tables.max_events
         self.spinning: set[int] = set()     # visits started in the last rounds allowed in an instant
@@ -253,11 +253,15 @@ class Lines(ABC):
         """Hand out work when all that is due in this instant has happened."""
         self.news = self.env.asked = True
 
-    def opened(self) -> None:
-        """Something has opened: what would not have ended before a closing may fit now (C3)."""
+    def opened(self, bits: int) -> None:
+        """Pools have opened: what would not have ended before they close may fit now (C3)."""
+        still = []
         for line in self.unfit:
-            line.gate = line.mask
-        self.unfit.clear()
+            if line.mask & bits:
+                line.gate = line.mask
+            else:
+                still.append(line)
+        self.unfit = still
         if self.waiting:
             self.poke()
 

@@ -98,7 +98,8 @@ class Engine(Journeys):
         whole = len(self.values)
         self._close_rows(env.now)
         h_s = t.h_s if t.h_s >= 0 else env.now
-        return Run(from_flat(self.rows, self.values, self.visits, self.wheres, whole), self._truth(), t.w_s, h_s, self.happened, self.warnings, self.deadlock)
+        events = from_flat(self.rows, self.values, self.visits, self.wheres, whole)
+        return Run(events, self._truth(), t.w_s, h_s, self.happened, self.warnings, self.deadlock)
 
     def _at(self, delay: int, action: Callable[[], None]) -> None:
         """Act before anything that is due in that second."""
