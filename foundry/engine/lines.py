@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from bisect import insort
+from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from heapq import heappop, heappush
 from itertools import count
 from typing import Any, NamedTuple
 
 import simpy
+from simpy.events import NORMAL, URGENT
 
 from foundry.streams import drawn, u01
 from foundry.tables import FIT, NEVER, RESERVE_ALL, HoldRow, NeedRow, PoolRow, StepRow, Tables
@@ -156,7 +158,10 @@ class Worker(ABC):
 
 
 class Clock(simpy.Environment):
-    """SimPy's environment, whose instants end: when nothing more is due now, ``at_end`` is called if that was asked for (T3)."""
+    """SimPy's environment, whose instants end: when nothing more is due now, ``at_end`` is called if that was asked for (T3).
+
+    What is urgent now, the start of a process and an interrupt, stands in a row of its own: it is first in any case.
+    """
 
     now = 0             # a plain attribute, as it is read most of all
 
@@ -164,16 +169,24 @@ class Clock(simpy.Environment):
         super().__init__()
         self.at_end = at_end
         self.asked = False
+        self.urgent: deque[simpy.Event] = deque()
+
+    def schedule(self, event: simpy.Event, priority: Any = NORMAL, delay: Any = 0) -> None:
+        """As in SimPy, but that the end of a process for which nobody waits is no event."""
+        if priority == URGENT and delay == 0:
+            self.urgent.append(event)
+        elif event.callbacks or not event._ok or not isinstance(event, simpy.Process):
+            heappush(self._queue, (self.now + delay, priority, next(self._eid), event))
 
     def run(self, until: Any = None) -> None:
         """Take events in their order until one named ``until`` has happened: the loop of SimPy, with an end to each instant."""
         until.callbacks.append(simpy.core.StopSimulation.callback)
         queue: Any = self._queue
-        now = self.now
+        urgent, now = self.urgent, self.now
         try:
             while True:
-                while queue[0][0] == now:
-                    event: Any = heappop(queue)[3]
+                while urgent or queue[0][0] == now:
+                    event: Any = urgent.popleft() if urgent else heappop(queue)[3]
                     callbacks, event.callbacks = event.callbacks, None
                     for callback in callbacks:
                         callback(event)
