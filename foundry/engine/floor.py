@@ -49,6 +49,8 @@ class Job(Worker):
 class Floor(Lines):
     """Units on the floor. One toggle process per calendar, never per operator."""
 
+    __slots__ = ("job_lines", "pausable", "stopped")
+
     def __init__(self, tables: Tables, seed: int, replication: int) -> None:
         super().__init__(tables, seed, replication)
         self.job_lines: dict[tuple[int, str], Line] = {}

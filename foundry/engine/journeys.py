@@ -39,6 +39,8 @@ HELD_KIND, WORKING_KIND = int(Kind.HELD), int(Kind.WORKING)
 class Journeys(Floor):
     """Tokens on the floor. Everything that happens to a token while it waits or works arrives as an interrupt."""
 
+    __slots__ = ("aborted", "breakdown", "lines", "opens", "reason", "resume_lines", "steps", "visit_instant", "visits_now")
+
     def __init__(self, tables: Tables, seed: int, replication: int) -> None:
         super().__init__(tables, seed, replication)
         self.steps = tables.steps

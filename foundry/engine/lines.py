@@ -220,6 +220,12 @@ class Due(simpy.Event):
 class Lines(ABC):
     """Time, draws, and the lines in which work waits for pools. The layers above add units, journeys and batches."""
 
+    __slots__ = (
+        "calendar_bits", "calendar_of", "closing", "env", "free", "grid", "happened", "idle", "instant", "laws", "max_events",
+        "never", "news", "open", "replication", "rounds", "rows", "seed", "settled", "spinning", "tables", "unfit",
+        "unhindered", "units", "values", "visits", "waiting", "wheres",
+    )
+
     def __init__(self, tables: Tables, seed: int, replication: int) -> None:
         self.tables, self.seed, self.replication = tables, seed, replication
         self.laws, self.grid = tables.laws, tables.grid

@@ -55,6 +55,11 @@ def run(tables: Tables, seed: int, replication: int) -> Run:
 class Engine(Journeys):
     """One replication."""
 
+    __slots__ = (
+        "cap_queue", "deadlock", "ended", "first_assay", "first_panel", "gate", "in_cap", "marks", "over", "plain_reason",
+        "planned", "records", "rejected", "tokens", "truth", "warnings",
+    )
+
     def __init__(self, tables: Tables, seed: int, replication: int) -> None:
         super().__init__(tables, seed, replication)
         self.first_assay = len(self.wheres)
