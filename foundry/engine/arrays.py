@@ -105,6 +105,8 @@ def unsupported(tables: Tables) -> str | None:
             return f"pool {pool.name} has more than {PLANS - 2} maintenance plans"
         if pool.count > 1 << 16:
             return f"pool {pool.name} has more than {1 << 16:,} units"
+    if any(step.gather_k for step in tables.steps):
+        return "it does not know gather yet"
     if len(tables.pools) > 1 << 10:
         return "there are more than 1,024 pools"
     if any(len(step.holds) > MOST_HOLDS for step in tables.steps):

@@ -27,7 +27,7 @@ from foundry.engine.lines import (
     Worker,
     called,
 )
-from foundry.engine.tokens import ASIDE, CULTURE, JOINING, STOPPED, WAITING, WORKING, Batch, Leaves, Redone, Token, Turned
+from foundry.engine.tokens import ASIDE, CULTURE, GATHERING, JOINING, STOPPED, WAITING, WORKING, Batch, Leaves, Redone, Token, Turned
 from foundry.events import Kind
 from foundry.tables import ABORT, FIRST_DEVIATION, FIT, GIVE_UP, GO_ON, LOSE, NEVER, PAUSE, REDO, WAIT, HoldRow, NeedRow, StepRow, Tables
 
@@ -51,6 +51,10 @@ class Journeys(Floor):
         """What the end of the work brings; returns the next step."""
 
     @abstractmethod
+    def travel(self, token: Token, latest: int) -> Happening:
+        """The step is done with others as one run."""
+
+    @abstractmethod
     def turn(self, token: Token, turned: Turned) -> int:
         """The step is left by another way; returns the next step."""
 
@@ -70,7 +74,7 @@ class Journeys(Floor):
              time_s: int = -1, still_open: int = 0) -> None:
         step = token.step
         self.rows += (self.env.now if time_s < 0 else time_s, since, kind, token.batch, 0, token.number,
-                      -1 if step is None else step.index, token.attempt, resource, -1, reason, still_open)
+                      -1 if step is None else step.index, token.attempt, resource, token.run_number, reason, still_open)
         self.values.append(value)
 
     def journey(self, token: Token, step: int) -> Happening:
@@ -93,6 +97,9 @@ class Journeys(Floor):
                 yield from self.join(token)
             latest = (yield from self.culture(token, before)) if step.window else NEVER
             token.queued_s, token.priority, token.shift = self.env.now, step.priority, step.shift
+            if step.gather_k:
+                yield from self.travel(token, latest)
+                return self.end_of_step(token)
             while True:
                 try:
                     yield from self.line(token, latest)
@@ -196,7 +203,7 @@ class Journeys(Floor):
         if self.env.now > latest:
             self.answer(token, Call(LATE_CALL))
         if latest < NEVER:
-            self._watch_latest(token, latest)
+            self.watch_latest(token, latest)
         while True:
             if token.held and any(unit.down for _, units in token.held.values() for unit in units):
                 yield from self._wait(token, ASIDE, "aside", self.blocked)
@@ -212,12 +219,12 @@ class Journeys(Floor):
                 self._waited(token, token.since_s, "", called(interrupt))
                 self.note(token, Kind.QUEUED, token.since_s)
 
-    def _watch_latest(self, token: Token, latest: int) -> None:
+    def watch_latest(self, token: Token, latest: int) -> None:
         visit = (token.step, token.attempt)
         event = self.due(latest + 1 - self.env.now, LATEST, token.batch, token.number)
 
         def late(_: simpy.Event) -> None:
-            if (token.step, token.attempt) == visit and token.state in (WAITING, ASIDE) and token.process is not None:
+            if (token.step, token.attempt) == visit and token.state in (WAITING, ASIDE, GATHERING) and token.process is not None:
                 token.process.interrupt(Call(LATE_CALL))
 
         event.callbacks.append(late)
@@ -254,7 +261,7 @@ class Journeys(Floor):
         token.since_s = token.started[step.index] = self.env.now
         token.state = WORKING
         token.stopped = False
-        token.driver = self._driver(token) if step.driver >= 0 else 0.0
+        token.driver = self.driver_of(token) if step.driver >= 0 else 0.0
         if token.latent is not None and step.rate and not step.jump:
             token.latent.begin(self, step, token.visit(), token.of.readings)
         if step.cancels and token.main:
@@ -277,7 +284,7 @@ class Journeys(Floor):
             drawn *= step.base_s + step.per_s * token.driver
         return max(0, math.floor(drawn + 0.5))
 
-    def _driver(self, token: Token) -> float:
+    def driver_of(self, token: Token) -> float:
         step = token.step
         assert step is not None
         if step.driver >= FIRST_DEVIATION:

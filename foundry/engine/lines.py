@@ -184,6 +184,7 @@ class Lines(ABC):
         self.calendar_open = [False for _ in tables.calendars]
         self.available = sum(1 << pool.index for pool in tables.pools if pool.calendar < 0)
         self.waiting: dict[Line, None] = {}
+        self.gathers = any(step.gather_k for step in tables.steps)
         self.unhindered: list[Worker] = []  # they wait for nothing but the end of what is due
         self.poked = False
         self.instant, self.rounds, self.happened = -1, 0, 0
@@ -228,6 +229,10 @@ class Lines(ABC):
         return worker.go
 
     @abstractmethod
+    def form_runs(self) -> None:
+        """Tokens that wait for each other become runs (F5)."""
+
+    @abstractmethod
     def begin(self, worker: Worker) -> None:
         """The work starts in this instant: all that the layers above do at a start, and its first stage falls due."""
 
@@ -259,6 +264,8 @@ class Lines(ABC):
         """Start, again and again, the highest-ranked work that can start (N2)."""
         self.poked = False
         self._count_round()
+        if self.gathers:
+            self.form_runs()
         if self.unhindered:
             self._let_go()
         if not self.waiting:

@@ -1,0 +1,35 @@
+"""Runs in the log: which rows are of tokens that went through a step together, and who they were (F5)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foundry.events import Kind
+
+if TYPE_CHECKING:
+    from foundry.tables import Tables
+
+Rows = NDArray[Any]                                         # a structured array
+Label = tuple[int, int, int]                                # batch, token, attempt
+
+
+def in_a_run(events: Rows, tables: Tables) -> NDArray[np.bool_]:
+    """Rows of members that wait for a run (QUEUED) or go with it (WORKED)."""
+    if "gather" not in tables.reasons:
+        return np.zeros(events.size, dtype=bool)
+    member: NDArray[np.bool_] = (events["reason"] == tables.reasons.index("gather")) & np.isin(events["kind"], (Kind.QUEUED, Kind.WORKED))
+    return member
+
+
+def members_of_runs(events: Rows, tables: Tables) -> dict[Label, list[int]]:
+    """For each visit of a run, by its (batch, token, attempt), the batches of its members in the order of batch and token."""
+    worked, member = events["kind"] == Kind.WORKED, in_a_run(events, tables)
+    together: dict[tuple[int, int, int], list[tuple[int, int]]] = {}
+    for row in events[worked & member]:
+        together.setdefault((int(row["step"]), int(row["unit"]), int(row["since_s"])), []).append((int(row["batch"]), int(row["token"])))
+    runs = events[worked & ~member & (events["unit"] >= 0) & (events["value"] >= 0)]
+    return {(int(row["batch"]), int(row["token"]), int(row["attempt"])):
+            [batch for batch, _ in sorted(together[int(row["step"]), int(row["unit"]), int(row["since_s"])])] for row in runs}
