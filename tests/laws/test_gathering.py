@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pytest
 
+from foundry.engine import readable
 from foundry.events import Kind
 from foundry.loader import load
 from foundry.replication import prepare, replicate
 from foundry.runs import members_of_runs
-from foundry.streams import address, fold, u01
+from foundry.scenario import Scenario
+from foundry.streams import address, draw, fold, u01
+from foundry.tables import tabulate
+from tests.laws import care_laws, floor_laws, random_plants
+from tests.laws.logbook import Logbook, Row
 from tests.laws.plants import Played, log, outcomes, play, units
+
+UNIT_LAWS = tuple(law for law in floor_laws.LAWS if law.__name__ != "needs_are_there_and_come_back_in_time")    # that of single tokens
 
 FREEZER = "pools: {freezer: {kind: equipment, count: 1}}"
 
@@ -239,3 +247,63 @@ def test_F5_the_ledger_divides_a_run_among_its_members(plate: Any) -> None:
     paid = {int(batch): int(of_runs["amount_cents"][of_runs["batch"] == batch].sum()) for batch in set(of_runs["batch"].tolist())}
     assert max(paid.values()) - min(paid.values()) <= 2     # odd cents of kit and wells
     assert done.sums["members_per_run[elisa.plate]"] == (float(visits), float(len(sizes)))
+
+
+# ---- random plants
+
+GATHERING = range(40)
+
+
+@lru_cache(1)
+def random_logs() -> list[Logbook]:
+    made = [tabulate(Scenario.model_validate(random_plants.scenario(number, gathering=True))) for number in GATHERING]
+    return [Logbook(tables, readable.run(tables, 1, 0), 1) for tables in made if any(step.gather_k for step in tables.steps)]
+
+
+def gathered(book: Logbook) -> tuple[list[Row], list[Row]]:
+    """Rows of members in a run at work, and first stretches of the work of runs."""
+    worked = [row for row in book.rows if row.kind == Kind.WORKED and row.unit >= 0]
+    member = book.reason["gather"]
+    return [row for row in worked if row.reason == member], [row for row in worked if row.reason != member and row.value >= 0]
+
+
+def test_F5_runs_and_members_belong_together() -> None:
+    """Every member sets off with a run of its step and number; a run has 1 to k of them, and its first waited at most the limit alone."""
+    sizes: list[int] = []
+    for book in random_logs():
+        members, runs = gathered(book)
+        starts = {(run.step, run.unit, run.since) for run in runs}
+        assert {(row.step, row.unit, row.since) for row in members} == starts
+        waits = {(row.batch, row.token, row.attempt, row.step): row.since for row in book.rows
+                 if row.kind == Kind.QUEUED and row.reason == book.reason["gather"]}
+        for run in runs:
+            step = book.tables.steps[run.step]
+            mine = [row for row in members if (row.step, row.unit, row.since) == (run.step, run.unit, run.since)]
+            assert 1 <= len(mine) <= step.gather_k
+            formed = min(row.since for row in book.rows if row.label == run.label and row.kind == Kind.QUEUED)
+            first = min(waits[row.batch, row.token, row.attempt, row.step] for row in mine)
+            assert formed <= first + step.gather_s or run.attempt > 1
+            sizes.append(len(mine))
+    assert sum(size > 1 for size in sizes) > 100
+    assert sizes.count(1) > 20
+
+
+def test_F5_runs_last_as_their_best_member_would() -> None:
+    """A run without a driver that was not stopped lasts as its first member's visit is drawn."""
+    compared = 0
+    for book in random_logs():
+        for run in gathered(book)[1]:
+            step, own = book.tables.steps[run.step], [row for row in book.rows if row.label == run.label and row.kind == Kind.WORKED]
+            if step.per >= 0 or step.duration_s >= 0 or len(own) > 1 or own[0].open or own[0].reason:
+                continue
+            paths = {fold(0, branch.key, visit) for other in book.tables.steps for branch in other.forks for visit in range(1, 9)} | {0}
+            drawn = {math.floor(draw(book.tables.laws, book.tables.grid, step.duration_law,
+                                     u01(1, step.duration_key, 0, run.batch, path, run.attempt)) + 0.5) for path in paths}
+            assert own[0].time - own[0].since in drawn
+            compared += 1
+    assert compared > 10
+
+
+def test_F5_units_obey_their_laws_under_runs() -> None:
+    broken = [f"{law.__name__}: {text}" for book in random_logs() for law in (*UNIT_LAWS, *care_laws.LAWS) for text in law(book)]
+    assert broken == []
