@@ -206,7 +206,8 @@ def _divided(rows: Rows, events: Rows, tables: Tables) -> Rows:
     if not members:
         return rows
     label = events[["batch", "token", "attempt"]][rows["event"]].tolist()
-    shared = np.array([event >= 0 and of in members for event, of in zip(rows["event"].tolist(), label, strict=True)])
+    shared = np.array([event >= 0 and of in members for event, of in zip(rows["event"].tolist(), label, strict=True)],
+                      dtype=bool)
     parts = [rows[~shared]]
     for k in np.flatnonzero(shared):
         batches = members[label[k]]

@@ -53,7 +53,7 @@ KPIS: dict[str, Kpi] = {
     "state_share": Kpi("fraction", "share of unit-seconds in a state; [pool.state], the states of a pool sum to 1"),
     "overtime_h": Kpi("h", "hours people work outside opening hours; [role or pool]"),
     "queue_wait_h": Kpi("h", "hours in line ÷ starts; [step]"),
-    "gather_wait_h": Kpi("h", "hours in wait for a run that was joined ÷ tokens that went with one; [step that gathers]"),
+    "gather_wait_h": Kpi("h", "hours until their run formed ÷ tokens that went with one; [step that gathers]"),
     "members_per_run": Kpi("tokens/run", "tokens that went with a run ÷ runs; [step that gathers]"),
     "capex": Kpi("{currency}", "Σ count × price × install factor + Σ area × build cost"),
     "cost_per_released_dose": Kpi("{currency}/dose", "every ledger row of the window ÷ doses released in it; [category]"),
@@ -183,17 +183,21 @@ def _queues(events: Rows, tables: Tables, window: Window) -> Sums:
 
 
 def _runs(events: Rows, tables: Tables, window: Window) -> Sums:
-    """Members of runs that began in the window, and how long they had waited for them, per step that gathers (F5)."""
+    """Members of runs that began in the window, and how long they waited until those formed, per step that gathers (F5)."""
     begin, end = window
-    member = in_a_run(events, tables)
-    sums: Sums = {}
+    member, sums = in_a_run(events, tables), Sums()
     for step in tables.steps:
         if step.gather_k:
-            rows = events[(events["step"] == step.index) & (events["since_s"] < end) & (events["time_s"] >= begin)]
-            mine = member[(events["step"] == step.index) & (events["since_s"] < end) & (events["time_s"] >= begin)]
-            went = rows[mine & (rows["kind"] == Kind.WORKED) & (rows["since_s"] >= begin)]
-            waited = rows[mine & (rows["kind"] == Kind.QUEUED) & (rows["unit"] >= 0) & (rows["time_s"] < end)]
-            runs = rows[~mine & (rows["kind"] == Kind.WORKED) & (rows["value"] >= 0) & (rows["since_s"] >= begin)]
-            sums[f"gather_wait_h[{step.name}]"] = (float((waited["time_s"] - waited["since_s"]).sum()) / 3600, float(went.size))
-            sums[f"members_per_run[{step.name}]"] = (float(went.size), float(runs.size))
+            here = (events["step"] == step.index) & (events["unit"] >= 0)
+            mine, of_runs = events[here & member], events[here & ~member]
+            began = of_runs[(of_runs["kind"] == Kind.WORKED) & (of_runs["value"] >= 0)]
+            began = began[(began["since_s"] >= begin) & (began["since_s"] < end)]
+            went = mine[(mine["kind"] == Kind.WORKED) & (mine["since_s"] >= begin) & (mine["since_s"] < end)]
+            waited = mine[(mine["kind"] == Kind.QUEUED) & (mine["time_s"] >= begin) & (mine["time_s"] < end)]
+            in_line = of_runs[of_runs["kind"] == Kind.QUEUED]
+            formed = np.full(1 + int(in_line["unit"].max(initial=-1)), end, dtype=np.int64)
+            np.minimum.at(formed, in_line["unit"], in_line["since_s"])
+            seconds = np.maximum(formed[waited["unit"]] - waited["since_s"], 0).sum()
+            sums[f"gather_wait_h[{step.name}]"] = (float(seconds) / 3600, float(went.size))
+            sums[f"members_per_run[{step.name}]"] = (float(went.size), float(began.size))
     return sums

@@ -307,3 +307,20 @@ def test_F5_runs_last_as_their_best_member_would() -> None:
 def test_F5_units_obey_their_laws_under_runs() -> None:
     broken = [f"{law.__name__}: {text}" for book in random_logs() for law in (*UNIT_LAWS, *care_laws.LAWS) for text in law(book)]
     assert broken == []
+
+
+def test_F5_the_wait_for_a_run_ends_when_it_forms(tmp_path: Any) -> None:
+    """0:00, 3:00 and 6:00; the run of two forms at 3:00 but the freezer is shut until 5:00, the third goes alone 4 h after it came."""
+    file = tmp_path / "freezer.yaml"
+    file.write_text("""
+name: freezer
+horizon_d: 1
+start: {every_d: 0.125, at_most: 3}
+recipe: {name: r, unit_procedures: [{name: p, steps: [{name: freeze, needs: {freezer: 1}, duration_h: 0.5, shift: overtime,
+         gather: {k: 2, limit_h: 4}}]}]}
+plant: {name: p, pools: {freezer: {kind: equipment, count: 1, calendar: late}}, calendars: {late: {hours: ["05:00-24:00"]}}}
+""")
+    sums = replicate(prepare(load(file)), 1, 0).sums
+    assert sums["gather_wait_h[freeze]"] == (3.0 + 0.0 + 4.0, 3.0)
+    assert sums["members_per_run[freeze]"] == (3.0, 2.0)
+    assert sums["queue_wait_h[freeze]"] == (2.0, 2.0)
