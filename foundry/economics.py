@@ -202,21 +202,19 @@ def _time(book: PriceBook, window: Window) -> Rows:
 
 def _divided(rows: Rows, events: Rows, tables: Tables) -> Rows:
     """What a run cost stands with its members in equal parts, odd cents with the first by batch and token (F5)."""
-    members = members_of_runs(events, tables)
-    if not members:
+    gathers = np.array([step.gather_k > 0 for step in tables.steps] + [False], dtype=bool)
+    if not gathers.any():
         return rows
-    label = events[["batch", "token", "attempt"]][rows["event"]].tolist()
-    shared = np.array([event >= 0 and of in members for event, of in zip(rows["event"].tolist(), label, strict=True)],
-                      dtype=bool)
-    parts = [rows[~shared]]
-    for k in np.flatnonzero(shared):
-        batches = members[label[k]]
-        part = np.repeat(rows[k:k + 1], len(batches))
-        part["batch"] = batches
-        part["amount_cents"] //= len(batches)
-        part["amount_cents"][0] += rows["amount_cents"][k] - part["amount_cents"].sum()
-        parts.append(part)
-    return np.concatenate(parts)
+    members = members_of_runs(events, tables)
+    shared = np.flatnonzero(gathers[rows["step"]] & (rows["event"] >= 0) & ~in_a_run(events, tables)[rows["event"]])
+    of = [members[key] for key in events[["batch", "token", "attempt"]][rows["event"][shared]].tolist()]
+    size = np.array([len(batches) for batches in of], dtype=np.int64)
+    parts = np.repeat(rows[shared], size)
+    parts["batch"] = [batch for batches in of for batch in batches]
+    parts["amount_cents"] //= np.repeat(size, size)
+    first = np.cumsum(size) - size
+    parts["amount_cents"][first] += rows["amount_cents"][shared] % size
+    return np.concatenate([np.delete(rows, shared), parts])
 
 
 def _unfinished_cents(rows: Rows, batches: Rows, moment: int) -> int:

@@ -26,10 +26,11 @@ def in_a_run(events: Rows, tables: Tables) -> NDArray[np.bool_]:
 
 def members_of_runs(events: Rows, tables: Tables) -> dict[Label, list[int]]:
     """For each visit of a run, by its (batch, token, attempt), the batches of its members in the order of batch and token."""
-    worked, member = events["kind"] == Kind.WORKED, in_a_run(events, tables)
+    worked, member = events[events["kind"] == Kind.WORKED], in_a_run(events, tables)[events["kind"] == Kind.WORKED]
     together: dict[tuple[int, int, int], list[tuple[int, int]]] = {}
-    for row in events[worked & member]:
-        together.setdefault((int(row["step"]), int(row["unit"]), int(row["since_s"])), []).append((int(row["batch"]), int(row["token"])))
-    runs = events[worked & ~member & (events["unit"] >= 0) & (events["value"] >= 0)]
-    return {(int(row["batch"]), int(row["token"]), int(row["attempt"])):
-            [batch for batch, _ in sorted(together[int(row["step"]), int(row["unit"]), int(row["since_s"])])] for row in runs}
+    for *run, batch, token in worked[member][["step", "unit", "since_s", "batch", "token"]].tolist():
+        together.setdefault((run[0], run[1], run[2]), []).append((batch, token))
+    runs = worked[~member & (worked["unit"] >= 0) & (worked["value"] >= 0)]
+    columns = ["step", "unit", "since_s", "batch", "token", "attempt"]
+    return {(batch, token, attempt): [member for member, _ in sorted(together[step, unit, since])]
+            for step, unit, since, batch, token, attempt in runs[columns].tolist()}
