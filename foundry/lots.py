@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -108,6 +108,14 @@ def chosen(found: Found, name: str | None) -> Readings | None:
     return readings
 
 
+def listing(found: Found) -> list[dict[str, Any]]:
+    """What a source holds, as plain data; ``no_chart`` says why there is none, empty where there is."""
+    return [{"name": readings.name, "unit": readings.unit, "lots": len(readings.lots),
+             "at_least": readings.at_least if math.isfinite(readings.at_least) else None,
+             "at_most": readings.at_most if math.isfinite(readings.at_most) else None, "panel": readings.judge or None,
+             "no_chart": readings.why_no_chart()} for readings in found.readings.values()]
+
+
 # ---- a result folder
 
 
@@ -115,6 +123,7 @@ def _of_log(source: Source) -> Iterator[Readings]:
     """Each assay, at each place where it reads; those that make no chart whatever they read, once."""
     rows = source.events[(source.events["kind"] == "MEASURED") & (source.events["reason"] != "invalid")].copy()
     rows["sample"] = rows[rows["token"] > 0].groupby(["batch", "resource"])["token"].rank("dense")
+    began = source.events.groupby("batch")["since_s"].min()
     limits = {limit.assay: (limit.low, limit.high, panel.name) for panel in reversed(source.tables.panels) for limit in panel.limits}
     units = {attribute.code: attribute.unit for attribute in ATTRIBUTES.values()}
     for index, assay in enumerate(source.tables.assays):
@@ -122,7 +131,7 @@ def _of_log(source: Source) -> Iterator[Readings]:
         nature = YES_OR_NO if assay.kind == DETECT else CONFORMS if assay.attribute == ATTRIBUTES["none"].code else ""
         at_line = mine["token"] == 0
         places = mine["step"].where(at_line, "sample " + mine["sample"].fillna(0).astype(int).astype(str))
-        order = [""] if nature else list(mine["time_s"].groupby(places).median().sort_values().index)
+        order = [""] if nature else list((mine["time_s"] - mine["batch"].map(began)).groupby(places).median().sort_values().index)
         for place in order:
             part = mine if nature else mine[places == place]
             if len(part):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from qc.charts import Capability, Chart, Cusum, Flags, Level, Vector
 SHIFTS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)                    # sigmas; the run lengths that are told
 DOUBTED = 0.05                                             # p below which readings are not called normal
 CHARTS = ("individuals", "EWMA", "CUSUM")
+LEAST_WEIGHT, MOST_SIGMAS, MOST_LOTS = 0.01, 20, 1e6       # charts beyond see nothing in the life of a plant
 
 
 class Design(NamedTuple):
@@ -27,6 +29,38 @@ class Design(NamedTuple):
     width: float = charts.EWMA_WIDTH
     slack: float = charts.CUSUM_SLACK
     limit: float = charts.CUSUM_LIMIT
+
+
+def design(ewma: str, cusum: str) -> Design:
+    """Charts as they are asked for: ``WEIGHT,WIDTH`` and ``SLACK,LIMIT``.
+
+    Raises Refused for anything else, and for charts that signal falsely less than once in a million lots: they see nothing.
+
+    >>> design("0.1,2.7", "0.5,4")
+    Design(weight=0.1, width=2.7, slack=0.5, limit=4.0)
+    """
+    weight, width = _pair(ewma, f"--ewma {ewma}: WEIGHT,WIDTH is wanted, such as 0.2,2.86; weight {LEAST_WEIGHT} to 1, width above 0",
+                          lambda weight, width: LEAST_WEIGHT <= weight <= 1 and width > 0)
+    slack, limit = _pair(cusum, f"--cusum {cusum}: SLACK,LIMIT is wanted in sigmas, such as 0.5,5; slack 0 or more, limit above 0",
+                         lambda slack, limit: slack >= 0 and limit > 0)
+    _must_see(f"--ewma {ewma}", width, partial(charts.ewma_arl, 0.0, weight, width))
+    _must_see(f"--cusum {cusum}", slack + limit, partial(charts.cusum_arl, 0.0, slack, limit))
+    return Design(weight, width, slack, limit)
+
+
+def _must_see(asked: str, wide: float, falsely: Callable[[], float]) -> None:
+    if wide > MOST_SIGMAS or not 1 <= falsely() <= MOST_LOTS:
+        raise Refused(f"{asked}: such a chart signals less than once in a million lots and sees nothing; make it narrower")
+
+
+def _pair(text: str, wanted: str, fits: Callable[[float, float], bool]) -> tuple[float, float]:
+    try:
+        first, second = map(float, text.split(","))
+    except ValueError:
+        raise Refused(wanted) from None
+    if not (math.isfinite(first) and math.isfinite(second) and fits(first, second)):
+        raise Refused(wanted)
+    return first, second
 
 
 class Signal(NamedTuple):
@@ -96,10 +130,7 @@ def study(found: Found, readings: Readings, *, baseline: int | None = None, targ
         raise Refused(f"the limits {amount(readings.at_least)} to {amount(readings.at_most)} leave no room")
     x = readings.x
     at, basis = _estimated(readings, x, baseline) if target is None or sd is None else (Level(target, sd), "the given target and sd")
-    try:
-        ewma, cusum = charts.ewma(x, at, design.weight, design.width), charts.cusum(x, at, design.slack, design.limit)
-    except ValueError as error:
-        raise Refused(str(error)) from error
+    ewma, cusum = charts.ewma(x, at, design.weight, design.width), charts.cusum(x, at, design.slack, design.limit)
     individuals, ranges, nelson = charts.individuals(x, at), charts.ranges(x, at), charts.nelson(x, at)
     base = 0 if known else baseline or len(x)
     signals = _signals(readings.lots, nelson, ranges, ewma, cusum)
@@ -197,15 +228,15 @@ def ppk_sentence(found: Study) -> str:
     return (f"Ppk {able.ppk:.2f} against {wanted}, with {100 * able.confidence:.0f} % confidence at least {able.lower:.2f}; {lost}.")
 
 
-def run_lengths(design: Design) -> list[tuple[float, float, float, float]]:
+def run_lengths(design: Design, shifts: Sequence[float] = SHIFTS) -> list[tuple[float, float, float, float]]:
     """Rows of shift in sigmas, and the lots until the individuals chart (rule 1), the EWMA and the CUSUM signal on average."""
     return [(shift, charts.individuals_arl(shift), charts.ewma_arl(shift, design.weight, design.width),
-             charts.cusum_arl(shift, design.slack, design.limit)) for shift in SHIFTS]
+             charts.cusum_arl(shift, design.slack, design.limit)) for shift in shifts]
 
 
 def lengths_sentence(found: Study) -> str:
     """How soon a shift of one sigma is seen, and how often the charts signal for nothing."""
-    none, one = (next(row for row in run_lengths(found.design) if row[0] == shift) for shift in (0.0, 1.0))
+    none, one = run_lengths(found.design, (0.0, 1.0))
     return (f"A shift of one sigma ({amount(found.level.sigma)}) is seen after {lots(one[1])} lots by a reading beyond 3 sigma, "
             f"{lots(one[2])} by the EWMA and {lots(one[3])} by the CUSUM on average; without a shift they signal once in {lots(none[1])}, "
             f"{lots(none[2])} and {lots(none[3])} lots, the eight rules together once in about {charts.ANY_RULE_ARL:.0f}.")
@@ -246,11 +277,11 @@ def _doubts(readings: Readings, x: Vector, base: int, signals: Sequence[Signal])
     if readings.unit == "fraction" and base and charts.level(core).centre + charts.WIDTH * charts.level(core).sigma > 1:
         said.append("The upper limit lies above 1, which a fraction never passes: only the lower one can signal.")
     if low := int(np.count_nonzero(readings.below)):
-        said.append(f"{low} of {len(x)} readings lie below the detection limit and are charted at half of it.")
+        said.append(f"Readings below the detection limit: {low} of {len(x)}, charted at half of it.")
     if readings.again:
-        said.append(f"{readings.again} of {len(x)} lots were read more than once; the last reading counts, as it does for a panel.")
+        said.append(f"Lots read more than once: {readings.again} of {len(x)}; the last reading counts, as it does for a panel.")
     if readings.missing:
-        said.append(f"{readings.missing} lots have no reading and are left out.")
+        said.append(f"Lots without a reading, left out: {readings.missing}.")
     return said
 
 
