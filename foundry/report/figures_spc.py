@@ -16,6 +16,7 @@ from foundry.story import amount
 from qc.charts import Vector
 
 WIDE_PX, PHONE_PX, MOST_TICKS = 540, 270, 12                # narrowest room for names of lots, and most of them
+MANY: Final = 150                                           # lots from which on points are drawn small
 FAR: Final = 1.0                                            # a release limit further out than this share of the picture is not drawn
 
 
@@ -126,7 +127,8 @@ def lengths_chart(found: Study) -> Chart:
 def _chart(name: str, title: str, takeaway: str, figure: go.Figure, found: Study, note: str = "", table: Table | None = None) -> Chart:
     """A figure over lots, with their names on its axis and the end of the baseline."""
     count = len(found.x)
-    figure.update_xaxes(title_text="lot", range=[0.3, count + 0.7], showgrid=False, **_ticks(found, WIDE_PX))
+    edge = max(0.7, 0.015 * count)
+    figure.update_xaxes(title_text="lot", range=[1 - edge, count + edge], showgrid=False, **_ticks(found, WIDE_PX))
     if 0 < found.baseline < count:
         figure.add_shape(type="line", xref="x", x0=found.baseline + 0.5, x1=found.baseline + 0.5, yref="paper", y0=0, y1=1,
                          line={"color": LIGHT["muted"], "width": 1.5})
@@ -160,12 +162,13 @@ def _points(figure: go.Figure, found: Study, values: Vector, out: Mapping[int, S
     """A line through the lots; those that signal are marked and say why. NaN is no point."""
     there = [i for i, value in enumerate(values) if is_number(float(value))]
     figure.add_scatter(x=[i + 1 for i in there], y=[float(values[i]) for i in there], mode="lines+markers", name=safe(name),
-                       line={"color": colour, "width": 1.5, "dash": dash}, marker={"size": 6, "color": colour},
-                       hovertext=[_hover(found, i, float(values[i]), out.get(i, ())) for i in there], hoverinfo="text")
+                       line={"color": colour, "width": 1.5, "dash": dash}, marker={"size": 6 if len(found.x) <= MANY else 3, "color": colour},
+                       cliponaxis=False, hovertext=[_hover(found, i, float(values[i]), out.get(i, ())) for i in there], hoverinfo="text")
     if out:
         figure.add_scatter(x=[i + 1 for i in out], y=[float(values[i]) for i in out], mode="markers", name="signal", hoverinfo="skip",
                            showlegend=all(trace.name != "signal" for trace in figure.data),
-                           marker={"size": 11, "symbol": "diamond-open", "color": LIGHT["bad"], "line": {"width": 2}})
+                           cliponaxis=False, marker={"size": 11 if len(found.x) <= MANY else 7, "symbol": "diamond-open",
+                                                 "color": LIGHT["bad"], "line": {"width": 2}})
 
 
 def _hover(found: Study, i: int, value: float, why: Sequence[str]) -> str:
