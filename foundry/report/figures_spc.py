@@ -162,8 +162,9 @@ def _points(figure: go.Figure, found: Study, values: Vector, out: Mapping[int, S
     """A line through the lots; those that signal are marked and say why. NaN is no point."""
     there = [i for i, value in enumerate(values) if is_number(float(value))]
     figure.add_scatter(x=[i + 1 for i in there], y=[float(values[i]) for i in there], mode="lines+markers", name=safe(name),
-                       line={"color": colour, "width": 1.5, "dash": dash}, marker={"size": 6 if len(found.x) <= MANY else 3, "color": colour},
-                       cliponaxis=False, hovertext=[_hover(found, i, float(values[i]), out.get(i, ())) for i in there], hoverinfo="text")
+                       line={"color": colour, "width": 1.5, "dash": dash}, cliponaxis=False,
+                       marker={"size": 6 if len(found.x) <= MANY else 3, "color": colour},
+                       hovertext=[_hover(found, i, float(values[i]), out.get(i, ())) for i in there], hoverinfo="text")
     if out:
         figure.add_scatter(x=[i + 1 for i in out], y=[float(values[i]) for i in out], mode="markers", name="signal", hoverinfo="skip",
                            showlegend=all(trace.name != "signal" for trace in figure.data),
