@@ -164,19 +164,19 @@ def test_designs_that_make_no_chart_are_refused(ewma: str, cusum: str, said: str
 # ---- doubts
 
 
-@pytest.mark.parametrize(("x", "of", "options", "said"), [
-    (QUIET[:12], {}, {}, "The limits come from 12 lots; from 20 on they are taken seriously."),
-    (np.concatenate((QUIET, [30.0])), {}, {}, "Lots that set the limits lie beyond them (L21)"),
-    (np.arange(20.0), {}, {}, "Each lot is like the one before it"),
-    (np.array([1.0, -1.0, 1.1, -0.9] * 6), {}, {}, "Each lot is unlike the one before it"),
-    (np.array([0.0] * 18 + [1.0] * 6), {}, {}, "The readings do not look normal"),
-    (QUIET, {"again": 3}, {}, "Lots read more than once: 3 of 20; the last reading counts"),
-    (QUIET, {"missing": 2}, {}, "Lots without a reading, left out: 2."),
-    (QUIET, {"below": np.arange(20) == 4, "lod": np.full(20, 8.0)}, {}, "Readings below the detection limit: 1 of 20, charted at half"),
-    (0.9 + (QUIET - 10) / 20, {"unit": "fraction"}, {}, "The upper limit lies above 1, which a fraction never passes"),
+@pytest.mark.parametrize(("x", "of", "said"), [
+    (QUIET[:12], {}, "The limits come from 12 lots; from 20 on they are taken seriously."),
+    (np.concatenate((QUIET, [30.0])), {}, "Lots that set the limits lie beyond them (L21)"),
+    (np.arange(20.0), {}, "Each lot is like the one before it"),
+    (np.array([1.0, -1.0, 1.1, -0.9] * 6), {}, "Each lot is unlike the one before it"),
+    (np.array([0.0] * 18 + [1.0] * 6), {}, "The readings do not look normal"),
+    (QUIET, {"again": 3}, "Lots read more than once: 3 of 20; the last reading counts"),
+    (QUIET, {"missing": 2}, "Lots without a reading, left out: 2."),
+    (QUIET, {"below": np.arange(20) == 4, "lod": np.full(20, 8.0)}, "Readings below the detection limit: 1 of 20, charted at half"),
+    (0.9 + (QUIET - 10) / 20, {"unit": "fraction"}, "The upper limit lies above 1, which a fraction never passes"),
 ])
-def test_what_is_doubtful_is_said(x: Vector, of: dict[str, Any], options: dict[str, Any], said: str) -> None:
-    assert any(doubt.startswith(said) for doubt in charted(x, of, **options).doubts)
+def test_what_is_doubtful_is_said(x: Vector, of: dict[str, Any], said: str) -> None:
+    assert any(doubt.startswith(said) for doubt in charted(x, of).doubts)
 
 
 def test_a_sound_series_raises_no_doubt() -> None:
