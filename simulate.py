@@ -387,6 +387,50 @@ def explain(out: Folder, batch: Annotated[int, typer.Argument(metavar="BATCH", m
         print(printed.story(found, _ink()))
 
 
+@app.command()
+@spoken
+def spc(source: Annotated[Path, typer.Argument(metavar="SOURCE", help="a result folder, or a CSV file with one line a lot")],
+        attribute: Annotated[str | None, typer.Option("--attribute", "--column", metavar="NAME",
+                                                      help="assay or column to chart; left out: what there is to chart")] = None,
+        lot: Annotated[str | None, typer.Option(metavar="NAME", help="column of a CSV file that names the lots")] = None,
+        baseline: Annotated[int | None, typer.Option(min=1, metavar="N", help="limits from the first N lots; default all")] = None,
+        target: Annotated[float | None, typer.Option(metavar="X", help="known centre, with --sd")] = None,
+        sd: Annotated[float | None, typer.Option(metavar="S", help="known standard deviation of single readings")] = None,
+        at_least: Annotated[float | None, typer.Option(metavar="X", help="limit for Ppk; default the panel's")] = None,
+        at_most: Annotated[float | None, typer.Option(metavar="X", help="limit for Ppk; default the panel's")] = None,
+        ewma: Annotated[str, typer.Option(metavar="WEIGHT,WIDTH", help="EWMA chart")] = "0.2,2.86",
+        cusum: Annotated[str, typer.Option(metavar="SLACK,LIMIT", help="CUSUM chart, in sigmas")] = "0.5,5",
+        scenario: Annotated[str | None, typer.Option(help="of a folder with several")] = None,
+        rep: Annotated[int | None, typer.Option(min=0, help="replication; default the first that was kept")] = None,
+        out: Annotated[Path | None, typer.Option("--out", "-o", help="new HTML file; default results/spc-<name>-<n>.html")] = None,
+        as_json: AsJson = False, quiet: Quiet = False) -> None:
+    """Control charts of a reading, lot by lot.
+
+    Individuals and moving range with Nelson's rules, EWMA, CUSUM, Ppk with its lower bound, and how soon a shift is seen.
+    """
+    from foundry import lots, printed
+    from foundry import spc as control
+
+    found = lots.find(source, lot=lot, scenario=scenario, replication=rep)
+    readings = lots.chosen(found, attribute)
+    if readings is None:
+        if as_json:
+            _print_json(lots.listing(found))
+        elif not quiet:
+            print(printed.chartable(found, _ink()))
+        return
+    from foundry.report.spc_page import write_page
+
+    study = control.study(found, readings, baseline=baseline, target=target, sd=sd, at_least=at_least, at_most=at_most,
+                          design=control.design(ewma, cusum))
+    path = write_page(study, out)
+    if as_json:
+        _print_json({**control.document(study), "page": str(path)})
+    elif not quiet:
+        print(printed.spc(study, _ink()))
+        print(f"\nCharts: {path}")
+
+
 def _terminated(number: int, frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 

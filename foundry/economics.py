@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from foundry.events import Kind
 from foundry.outcomes import ABORTED, DISPOSITIONS, GOOD, REJECTED, RELEASED, ended_in, released, released_in
 from foundry.prices import CATEGORIES, PriceBook
+from foundry.runs import in_a_run, members_of_runs
 from foundry.states import open_seconds, total
 from foundry.tables import DAY, YEAR
 
@@ -53,8 +54,8 @@ def ledger(events: Rows, tables: Tables, book: PriceBook, window: Window) -> Row
     per second of the window, one row an item at W.
     """
     pay = _pay(events, tables, book)
-    parts = [_visits(events, book), pay, _overhead(pay, book), _disposals(events, tables, book), _time(book, window)]
-    rows: Rows = np.concatenate(parts)
+    parts = [_visits(events, tables, book), pay, _overhead(pay, book), _disposals(events, tables, book), _time(book, window)]
+    rows: Rows = _divided(np.concatenate(parts), events, tables)
     rows = rows[rows["amount_cents"] != 0]
     return rows[np.argsort(rows["time_s"], kind="stable")]
 
@@ -146,16 +147,19 @@ def _rows(time_s: Any, batch: Any, step: Any, category: Any, item: Any, amount: 
     return rows
 
 
-def _visits(events: Rows, book: PriceBook) -> Rows:
-    """Materials, vessels and tests: every line of a step, each time a visit of it begins."""
-    visit = np.flatnonzero((events["kind"] == Kind.WORKED) & (events["value"] >= 0) & (events["step"] >= 0))
+def _visits(events: Rows, tables: Tables, book: PriceBook) -> Rows:
+    """Materials, vessels and tests: every line of a step, each time a visit of it begins. A repeated test is that of a member of a run."""
+    worked = (events["kind"] == Kind.WORKED) & (events["step"] >= 0)
+    visit = np.flatnonzero(worked & ((events["value"] >= 0) | in_a_run(events, tables)))
     step = events["step"][visit].astype(np.int64)
     lines = book.first_line[step + 1] - book.first_line[step]
     event = np.repeat(visit, lines)
     line = np.repeat(book.first_line[step] - (np.cumsum(lines) - lines), lines) + np.arange(event.size)
-    used = ~book.line_repeat[line] | (events["attempt"][event] > 1)
+    repeats, member = book.line_repeat[line], in_a_run(events, tables)[event]
+    run = ~member & np.array([step.gather_k > 0 for step in tables.steps], dtype=bool)[events["step"][event]]
+    used = np.where(repeats, (events["attempt"][event] > 1) & ~run, ~member)
     event, line = event[used], line[used]
-    amount = (book.line_fixed[line] + book.line_each[line] * events["value"][event]) * book.line_price[line]
+    amount = (book.line_fixed[line] + book.line_each[line] * np.maximum(events["value"][event], 0)) * book.line_price[line]
     rows = events[event]
     return _rows(rows["since_s"], rows["batch"], rows["step"], book.line_category[line], book.line_item[line], cents(amount), event)
 
@@ -194,6 +198,23 @@ def _time(book: PriceBook, window: Window) -> Rows:
     years = (window[1] - window[0]) / YEAR
     amount = cents(np.array([fixed.per_year for fixed in book.fixed]) * years)
     return _rows(window[0], -1, -1, [fixed.category for fixed in book.fixed], [fixed.item for fixed in book.fixed], amount, -1)
+
+
+def _divided(rows: Rows, events: Rows, tables: Tables) -> Rows:
+    """What a run cost stands with its members in equal parts, odd cents with the first by batch and token (F5)."""
+    gathers = np.array([step.gather_k > 0 for step in tables.steps] + [False], dtype=bool)
+    if not gathers.any():
+        return rows
+    members = members_of_runs(events, tables)
+    shared = np.flatnonzero(gathers[rows["step"]] & (rows["event"] >= 0) & ~in_a_run(events, tables)[rows["event"]])
+    of = [members[key] for key in events[["batch", "token", "attempt"]][rows["event"][shared]].tolist()]
+    size = np.array([len(batches) for batches in of], dtype=np.int64)
+    parts = np.repeat(rows[shared], size)
+    parts["batch"] = [batch for batches in of for batch in batches]
+    parts["amount_cents"] //= np.repeat(size, size)
+    first = np.cumsum(size) - size
+    parts["amount_cents"][first] += rows["amount_cents"][shared] % size
+    return np.concatenate([np.delete(rows, shared), parts])
 
 
 def _unfinished_cents(rows: Rows, batches: Rows, moment: int) -> int:

@@ -75,7 +75,7 @@ def read(folder: Path, scenario: str | None, replication: int | None) -> Source:
     """One kept replication of a folder, or one written beside it by ``replay``."""
     manifest = read_json(folder, MANIFEST)
     if "sweep" in manifest:
-        raise Refused(f"{folder} is a sweep, which keeps no logs; run the point with --set and explain a batch of that")
+        raise Refused(f"{folder} is a sweep, which keeps no logs; run the point with --set and ask of that")
     name = _chosen(list(manifest["scenarios"]), scenario, folder)
     kept = list(manifest.get("kept", []))
     number = replication if replication is not None else next(iter(kept), 0)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from foundry.events import Kind
 from foundry.outcomes import ABORTED, BAD, GOOD, NOT_JUDGED, REJECTED, RELEASED, cause_names, ended_in, released, released_in
+from foundry.runs import in_a_run
 from foundry.states import MAINTAINED, STATES, WORK, UnitSeconds, total, unit_seconds
 from foundry.tables import DAY, YEAR
 
@@ -52,6 +53,8 @@ KPIS: dict[str, Kpi] = {
     "state_share": Kpi("fraction", "share of unit-seconds in a state; [pool.state], the states of a pool sum to 1"),
     "overtime_h": Kpi("h", "hours people work outside opening hours; [role or pool]"),
     "queue_wait_h": Kpi("h", "hours in line ÷ starts; [step]"),
+    "gather_wait_h": Kpi("h", "hours until their run formed ÷ tokens that went with one; [step that gathers]"),
+    "members_per_run": Kpi("tokens/run", "tokens that went with a run ÷ runs; [step that gathers]"),
     "capex": Kpi("{currency}", "Σ count × price × install factor + Σ area × build cost"),
     "cost_per_released_dose": Kpi("{currency}/dose", "every ledger row of the window ÷ doses released in it; [category]"),
     "cost_per_good_dose": Kpi("{currency}/dose", "the same cost ÷ doses released and truly within limits"),
@@ -78,7 +81,8 @@ def measure(events: Rows, batches: Rows, tables: Tables, window: Window, *, dema
     """
     seconds = unit_seconds(events, tables, window)
     return {**_production(batches, window, demand_per_year), **_quality(events, batches, tables, window),
-            **_lead_time_sums(batches, window), **_pools(seconds, tables), **_queues(events, tables, window)}
+            **_lead_time_sums(batches, window), **_pools(seconds, tables), **_queues(events, tables, window),
+            **_runs(events, tables, window)}
 
 
 def lead_times(batches: Rows, window: Window) -> dict[str, NDArray[np.float64]]:
@@ -176,3 +180,24 @@ def _queues(events: Rows, tables: Tables, window: Window) -> Sums:
     visits = visits[(visits["since_s"] >= begin) & (visits["since_s"] < end)]
     starts = np.bincount(visits["step"], minlength=len(names))
     return {f"queue_wait_h[{name}]": (seconds[i] / 3600, float(starts[i])) for i, name in enumerate(names)}
+
+
+def _runs(events: Rows, tables: Tables, window: Window) -> Sums:
+    """Members of runs that began in the window, and how long they waited until those formed, per step that gathers (F5)."""
+    begin, end = window
+    member, sums = in_a_run(events, tables), Sums()
+    for step in tables.steps:
+        if step.gather_k:
+            here = (events["step"] == step.index) & (events["unit"] >= 0)
+            mine, of_runs = events[here & member], events[here & ~member]
+            began = of_runs[(of_runs["kind"] == Kind.WORKED) & (of_runs["value"] >= 0)]
+            began = began[(began["since_s"] >= begin) & (began["since_s"] < end)]
+            went = mine[(mine["kind"] == Kind.WORKED) & (mine["since_s"] >= begin) & (mine["since_s"] < end)]
+            waited = mine[(mine["kind"] == Kind.QUEUED) & (mine["time_s"] >= begin) & (mine["time_s"] < end)]
+            in_line = of_runs[of_runs["kind"] == Kind.QUEUED]
+            formed = np.full(1 + int(in_line["unit"].max(initial=-1)), end, dtype=np.int64)
+            np.minimum.at(formed, in_line["unit"], in_line["since_s"])
+            seconds = np.maximum(formed[waited["unit"]] - waited["since_s"], 0).sum()
+            sums[f"gather_wait_h[{step.name}]"] = (float(seconds) / 3600, float(went.size))
+            sums[f"members_per_run[{step.name}]"] = (float(went.size), float(began.size))
+    return sums

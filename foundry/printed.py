@@ -1,4 +1,4 @@
-"""What the commands on results say: the account of one batch, and a sweep. Plain text that fits 100 columns."""
+"""What the commands on results say: the account of one batch, a sweep, control charts. Plain text that fits 100 columns."""
 
 from __future__ import annotations
 
@@ -8,7 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from foundry.design import Point, labels
+from foundry.spc import CHARTS, level_sentence, lots, ppk_sentence, run_lengths
+from foundry.spc import answer as answer_of
+from foundry.story import amount, limits
 from foundry.sweeps import COST, DEMAND, DOSES, LOST, MET
 from foundry.terminal import WIDTH, Ink, clock, interval, number, shown, table
 
@@ -16,6 +21,8 @@ if TYPE_CHECKING:
     from foundry.crossing import Crossing
     from foundry.explain import Story
     from foundry.flatcopy import Copied
+    from foundry.lots import Found
+    from foundry.spc import Study
     from foundry.stats import Estimate
     from foundry.sweeps import Sweep
 
@@ -138,6 +145,36 @@ def crossing_sentence(other: str, base: str, scale: Sequence[float], crossing: C
     if not cheaper:
         return f"The costs per dose of {other} and {base} cross at {number(crossing.at[0])}{ends} batches a year."
     return f"{cheaper} is cheaper per dose from {number(crossing.at[0])}{ends} batches a year on."
+
+
+def chartable(found: Found, ink: Ink) -> str:
+    """What of a source can be charted, and what cannot and why."""
+    fit = [readings for readings in found.readings.values() if not readings.why_no_chart()]
+    rows = [(readings.name, readings.unit, str(len(readings.lots)), limits(readings.at_least, readings.at_most)
+             if readings.judge else "") for readings in fit]
+    parts = [ink("bold", f"What can be charted of {found.title}"),
+             table(("name", "unit", "lots", "panel wants"), rows, "llrl", ink) if rows else "Nothing."]
+    reasons: dict[str, list[str]] = {}
+    for readings in found.readings.values():
+        if why := readings.why_no_chart():
+            reasons.setdefault(why, []).append(readings.name)
+    parts += [_filled(f"No chart of {', '.join(names)}: {why}.") for why, names in reasons.items()]
+    return "\n".join([*parts, "", ink("dim", "Chart one with: --attribute NAME")])
+
+
+def spc(found: Study, ink: Ink) -> str:
+    """Answer, level, signals, Ppk, run lengths and doubts of a control chart study."""
+    mean, sd = amount(float(np.mean(found.x))), amount(float(np.std(found.x, ddof=1)))
+    parts = [ink("bold", _filled(f"{answer_of(found)}.")), "",
+             _filled(f"{len(found.x)} lots of {found.title}: mean {mean}, standard deviation {sd}. {level_sentence(found)}"),
+             _filled(ppk_sentence(found))]
+    if found.signals:
+        parts += ["", ink("dim", "Signals; a pattern is named at the lot where it ends"),
+                  *(textwrap.fill(signal.text, WIDTH, subsequent_indent="  ") for signal in found.signals)]
+    rows = [(f"{shift:g}", *map(lots, lengths)) for shift, *lengths in run_lengths(found.design)]
+    parts += ["", ink("dim", "Lots until a shift is seen, on average"), table(("shift, sigmas", *CHARTS), rows, "rrrr", ink)]
+    parts += ["", warnings(found.doubts, ink)] if found.doubts else []
+    return "\n".join(parts)
 
 
 def warnings(said: Sequence[str], ink: Ink) -> str:

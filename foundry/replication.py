@@ -16,7 +16,7 @@ from foundry.economics import costs, ledger, ledger_totals
 from foundry.engine.lines import Overrun
 from foundry.engine.readable import Run
 from foundry.engine.readable import run as run_engine
-from foundry.engine.rules import attribute
+from foundry.engine.rules import attribute, attributes
 from foundry.events import fingerprint
 from foundry.kpi import Sums, lead_times, measure
 from foundry.outcomes import batches as outcomes_of
@@ -130,7 +130,7 @@ def replicate(case: Case, seed: int, number: int, *, keep: bool = False) -> Repl
         number=number, window=window, sums=sums, lead_times=lead_times(batches, window), batches=batches,
         ledger_totals=ledger_totals(money, batches, case.tables, window),
         series={name: np.concatenate([np.asarray(part[name], dtype=parts[0][name].dtype) for part in parts]) for name in parts[0]},
-        courses=courses(run.records, batches, window, attribute) if case.tables.biology else np.empty((3, 0, 0)),
+        courses=courses(run.records, batches, window, attributes) if case.tables.biology else np.empty((3, 0, 0)),
         fingerprint=fingerprint(run.events), warnings=tuple(run.warnings),
         log=Log(run.events, run.records, money) if keep else None)
 

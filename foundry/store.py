@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import itertools
 import json
 import math
 import os
@@ -66,6 +67,12 @@ def _next_free(parent: Path, name: str) -> Path:
             number += 1
         else:
             return folder
+
+
+def free_file(parent: Path, name: str, suffix: str) -> Path:
+    """``parent/name-n.suffix`` with the next free number n; nothing is written."""
+    stem = re.sub(r"[^A-Za-z0-9_.-]", "_", name)
+    return next(path for number in itertools.count(1) if not (path := parent / f"{stem}-{number}{suffix}").exists())
 
 
 def write_bytes(path: Path, content: bytes) -> str:

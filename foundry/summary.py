@@ -40,6 +40,8 @@ UNDEFINED = {
     "bad_given_released": ("bad among released", "0 batches released by a panel"),
     "utilisation": ("utilisation", "the pool never opens in the window"),
     "queue_wait_h": ("queue wait", "the step never starts in the window"),
+    "gather_wait_h": ("wait for a run", "nothing goes with a run in the window"),
+    "members_per_run": ("members per run", "no run starts in the window"),
 }
 
 

@@ -31,6 +31,7 @@ DEVIATIONS = (None, "minor", "major")
 NEVER = 1 << 62
 SHARED_ONLY, RESERVE_ALL = 1, 2
 FIRST_DEVIATION = DRIVERS.index("deviations_minor")
+MEMBERS = DRIVERS.index("members")
 
 REASONS = ("", "join", "aside", "cap", "pause", "retry", "deviation:minor", "deviation:major", "window", "<LOD", "invalid",
            "released", "finished", "joined", "cancelled", "superseded", "stop_batch", "retest")
@@ -126,6 +127,8 @@ class StepRow:
     parameters: tuple[tuple[int, int, int], ...]   # (law or -1, draw key, assay whose last reading it takes or -1)
     hazards: tuple[float, ...]
     read_keys: tuple[int, int, int]     # error, false result, invalid run
+    gather_k: int                       # tokens of a full run (F5); 0: it does not gather
+    gather_s: int                       # longest wait of the first
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,6 +366,8 @@ class _Tabulation:
         self.holds = self._holds()
         assays = tuple(self._assay(name, a) for name, a in self.lab.assays.items())
         steps = tuple(self._step(i) for i in range(len(self.rows)))
+        if any(step.gather_k for step in steps):
+            self._reason("gather")                         # after all others, so that the codes of plants without it stay
         pools = tuple(self._pool(name, p) for name, p in self.pool_models.items())
         held = [i for i, (_, _, p, _) in enumerate(self.rows) if p >= 0 and s.recipe.unit_procedures[p].hold]
         gap = -1 if s.start.poisson_per_year is None else self.laws.add(
@@ -480,7 +485,8 @@ class _Tabulation:
             decide=tuple(self.panel_names[p] for p in step.decide), driver=self._driver(step),
             jump=operation.jump_code, rate=operation.rate_code, parameters=self._parameters(step, draws),
             hazards=self._step_hazards(name, step) if branch is None else (0.0,) * len(CAUSES),
-            read_keys=(address(draws, "read"), address(draws, "false"), address(draws, "invalid")))
+            read_keys=(address(draws, "read"), address(draws, "false"), address(draws, "invalid")),
+            gather_k=0 if step.gather is None else step.gather.k, gather_s=0 if step.gather is None else seconds(step.gather.limit_h))
 
     def _duration(self, step: Step) -> tuple[int, int]:
         """(law in seconds, constant seconds or -1). With a driver or a spread the law is the factor of mean 1."""

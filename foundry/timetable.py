@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foundry.events import Kind
-from foundry.replication import Log, prepare, replicate
+from foundry.replication import prepare, replicate
+from foundry.runs import in_a_run
 from foundry.scenario import Pool, Scenario, Start
 from foundry.tables import Tables
 from foundry.trajectories import viable_cells
@@ -51,7 +52,8 @@ def timetable(scenario: Scenario) -> Timetable:
     assert found.log is not None
     events, tables = found.log.events, case.tables
     cells = _cells(found.log.records) if tables.biology else {}
-    costs = _costs(found.log)
+    events = _runs_as_members(events, tables)
+    costs = _costs(found.log.ledger, events)
     worked = events[(events["kind"] == Kind.WORKED) & (events["batch"] == 0) & (events["step"] >= 0)]
     keys = dict.fromkeys(_key(row) for row in worked[np.argsort(worked["since_s"], kind="stable")])
     visits = [_visit(key, events, tables, cells, costs) for key in keys]
@@ -116,11 +118,20 @@ def _cells(records: Rows) -> dict[tuple[int, int], tuple[float, float]]:
     return {(int(row["step"]), int(row["attempt"])): (float(b), float(a)) for row, b, a in zip(mine, before, after, strict=True)}
 
 
-def _costs(log: Log) -> dict[Key, int]:
+def _runs_as_members(events: Rows, tables: Tables) -> Rows:
+    """The log with the rows of a run under its first member, so that its people and its cost stand there (F5)."""
+    events, worked, member = events.copy(), events["kind"] == Kind.WORKED, in_a_run(events, tables)
+    first = {(row["step"], row["unit"]): row["token"] for row in np.sort(events[worked & member], order="token")[::-1]}
+    for row in events[worked & ~member & (events["unit"] >= 0)]:
+        events["token"][events["token"] == row["token"]] = first[row["step"], row["unit"]]
+    return events
+
+
+def _costs(ledger: Rows, events: Rows) -> dict[Key, int]:
     """Cents the log charges to each visit."""
-    rows = log.ledger[(log.ledger["event"] >= 0) & (log.ledger["batch"] == 0)]
+    rows = ledger[(ledger["event"] >= 0) & (ledger["batch"] == 0)]
     costs: dict[Key, int] = {}
     for amount, event in zip(rows["amount_cents"].tolist(), rows["event"].tolist(), strict=True):
-        key = _key(log.events[event])
+        key = _key(events[event])
         costs[key] = costs.get(key, 0) + amount
     return costs

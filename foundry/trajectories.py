@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.lib.recfunctions import structured_to_unstructured
@@ -11,11 +11,9 @@ from numpy.typing import NDArray
 
 from processes.cells import ATTRIBUTES, FIELDS
 
-if TYPE_CHECKING:
-    from foundry.outcomes import Attribute
-
 Rows = NDArray[Any]                                        # a structured array
 Floats = NDArray[np.float64]
+Attributes = Callable[[int, Floats, Floats, Floats], None]  # code, records, seconds, where the values go
 
 QUANTITIES = ("viable_cells", "purity", "viability")
 QUANTILES = {"q05": 0.05, "q25": 0.25, "q50": 0.50, "q75": 0.75, "q95": 0.95}
@@ -23,7 +21,7 @@ LEAST_SHARE = 0.1                                          # of the batches: day
 DAY_S = 86_400
 
 
-def courses(records: Rows, batches: Rows, window: tuple[int, int], attribute: Attribute) -> Floats:
+def courses(records: Rows, batches: Rows, window: tuple[int, int], attributes: Attributes) -> Floats:
     """State of each batch at the end of each day in process: float64 [quantity, batch, day], NaN outside its life.
 
     Day k is k x 86,400 s after the batch's start; the state is the one after the last step finished by then, and of the batch's end on
@@ -33,7 +31,7 @@ def courses(records: Rows, batches: Rows, window: tuple[int, int], attribute: At
     if not records.size or not chosen.size:
         return np.empty((len(QUANTITIES), 0, 0))
     records = records[np.lexsort((records["time_s"], records["batch"]))]
-    states = _states(records, attribute)
+    states = _states(records, attributes)
     until = np.where(chosen["end_s"] < 0, window[1], chosen["end_s"])
     days = 1 + int(-(-(until - chosen["start_s"]).max() // DAY_S))
     course = np.full((len(QUANTITIES), chosen.size, days), np.nan)
@@ -54,11 +52,12 @@ def viable_cells(records: Rows) -> Floats:
     return living
 
 
-def _states(records: Rows, attribute: Attribute) -> Floats:
+def _states(records: Rows, attributes: Attributes) -> Floats:
     """The quantities of each record [quantity, record]; NaN before there are cells."""
     latent = np.ascontiguousarray(structured_to_unstructured(records[list(FIELDS)], dtype=np.float64))
-    codes = [ATTRIBUTES[name].code for name in QUANTITIES]
-    states = np.array([[attribute(code, row, float(now)) for row, now in zip(latent, records["time_s"], strict=True)] for code in codes])
+    states, now_s = np.empty((len(QUANTITIES), records.size)), records["time_s"].astype(np.float64)
+    for row, name in zip(states, QUANTITIES, strict=True):
+        attributes(ATTRIBUTES[name].code, latent, now_s, row)
     states[:, viable_cells(records) <= 0] = np.nan
     return states
 

@@ -52,6 +52,8 @@ KPI_TERMS: dict[str, Terms] = {
     "state_share": Terms("none", "fraction", *_has("share")),
     "overtime_h": Terms("lower", "mean", "works more overtime", "works less overtime"),
     "queue_wait_h": Terms("lower", "ratio", "waits longer", "waits less"),
+    "gather_wait_h": Terms("lower", "ratio", "waits longer for a full run", "waits less for a full run"),
+    "members_per_run": Terms("none", "ratio", "has fuller runs", "has emptier runs"),
     "wip_batches": Terms("none", "mean", "has more batches in progress", "has fewer batches in progress"),
     "probability_demand_met": Terms("higher", "probability", "meets the demand more often", "meets the demand less often"),
     "consumer_risk": Terms("lower", "share", "releases more bad batches", "releases fewer bad batches"),

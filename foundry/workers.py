@@ -1,4 +1,8 @@
-"""Replications on several processes; whatever the split, the same bits come back in the same order."""
+"""Replications on several threads or processes; whatever the split, the same bits come back in the same order.
+
+The compiled engine runs without the interpreter's lock, so its replications go on threads, which start at once and share the tables. The
+SimPy engine holds that lock and needs processes.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +13,9 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import TracebackType
 from typing import Self
 
@@ -19,6 +23,7 @@ from foundry.replication import Case, Replication, lightened, replicate
 
 WORTH_A_POOL_S = 5.0            # predicted work below this is done here: a pool costs about two seconds to start
 CHUNKS_PER_WORKER = 4
+CHUNK_S = 0.05                  # work of a thread between two looks at progress and interrupts
 
 Progress = Callable[[int, int], None]                      # (replications done, replications asked for)
 Task = tuple[int, int]                                     # case, replication number
@@ -29,11 +34,11 @@ class WorkerLost(RuntimeError):
 
 
 class Workers:
-    """Runs replications of some cases with one seed; a context manager that ends its processes.
+    """Runs replications of some cases with one seed; a context manager that ends its threads or processes.
 
-    ``jobs``: processes; 1 runs everything here; None takes as many as there are processors where the work is worth it. The first
-    replication of each case always runs here: it compiles the kernels once for all, and its log need not travel. ``light`` keeps the
-    figures of a replication only (see `foundry.replication.lightened`): for very many cases, of which just the first runs here.
+    ``jobs``: threads or processes; 1 runs everything here; None takes as many as there are processors where the work is worth it. The
+    first replication of each case always runs here: it compiles the kernels once for all, and its log need not travel. ``light`` keeps
+    the figures of a replication only (see `foundry.replication.lightened`): for very many cases, of which just the first runs here.
     """
 
     def __init__(self, cases: Sequence[Case], seed: int, *, jobs: int | None, keep: Iterable[int] = (0,),
@@ -42,7 +47,8 @@ class Workers:
             raise ValueError("jobs must be at least 1")
         self.cases, self.seed, self.jobs, self.keep, self.progress = tuple(cases), seed, jobs, frozenset(keep), progress
         self.light = light
-        self.pool: ProcessPoolExecutor | None = None
+        self.threads = all(case.arrays is not None for case in self.cases)
+        self.pool: Executor | None = None
         self.seconds_each = 0.0
         self.done = self.asked = 0
 
@@ -67,7 +73,7 @@ class Workers:
         for task in tasks[:here]:
             found[task] = self._here(task)
         rest = tasks[here:]
-        if self._processes(len(rest)) > 1:
+        if self._workers(len(rest)) > 1:
             found |= self._elsewhere(rest)
         else:
             found |= {task: self._here(task) for task in rest}
@@ -85,24 +91,28 @@ class Workers:
         if self.progress is not None:
             self.progress(self.done, self.asked)
 
-    def _processes(self, tasks: int) -> int:
+    def _workers(self, tasks: int) -> int:
         if self.jobs is not None:
             return min(self.jobs, tasks)
-        if self.pool is None and tasks * self.seconds_each < WORTH_A_POOL_S:
+        if self.pool is None and not self.threads and tasks * self.seconds_each < WORTH_A_POOL_S:
             return 1
         return min(processors(), tasks)
 
     def _elsewhere(self, tasks: Sequence[Task]) -> dict[Task, Replication]:
-        processes = self._processes(len(tasks))
-        if self.pool is None:
-            told = (self.cases, self.seed, self.keep, self.light)
-            self.pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _start, told)
-        size = max(1, math.ceil(len(tasks) / (processes * CHUNKS_PER_WORKER)))
+        workers, told = self._workers(len(tasks)), (self.cases, self.seed, self.keep, self.light)
+        if self.pool is None and self.threads:
+            self.pool = ThreadPoolExecutor(workers)
+        elif self.pool is None:
+            self.pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start, told)
+        size = max(1, math.ceil(len(tasks) / (workers * CHUNKS_PER_WORKER)))
+        if self.threads:
+            size = min(size, max(1, int(CHUNK_S / max(self.seconds_each, 1e-6))))
         chunks = [tasks[i:i + size] for i in range(0, len(tasks), size)]
         found: dict[Task, Replication] = {}
         try:
-            with _interrupts_held():
-                waiting = {self.pool.submit(_chunk, chunk): chunk for chunk in chunks}
+            with _interrupts_held() if not self.threads else nullcontext():
+                waiting = {self.pool.submit(_replications, *told, chunk) if self.threads else self.pool.submit(_chunk, chunk): chunk
+                           for chunk in chunks}
             for future in as_completed(waiting):
                 found |= dict(zip(waiting[future], future.result(), strict=True))
                 self._count(len(waiting[future]))
@@ -137,6 +147,10 @@ def processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def _replications(cases: Sequence[Case], seed: int, keep: frozenset[int], light: bool, tasks: Sequence[Task]) -> list[Replication]:
+    return [_replicate(cases, seed, task, keep, light) for task in tasks]
+
+
 def _replicate(cases: Sequence[Case], seed: int, task: Task, keep: frozenset[int], light: bool) -> Replication:
     case, number = task
     result = replicate(cases[case], seed, number, keep=number in keep)
@@ -157,5 +171,4 @@ def _start(cases: Sequence[Case], seed: int, keep: frozenset[int], light: bool) 
 
 def _chunk(tasks: Sequence[Task]) -> list[Replication]:
     assert _work is not None
-    cases, seed, keep, light = _work
-    return [_replicate(cases, seed, task, keep, light) for task in tasks]
+    return _replications(*_work, tasks)

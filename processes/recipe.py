@@ -127,6 +127,13 @@ class Sample(Strict):
         return {"n": data} if isinstance(data, int) and not isinstance(data, bool) else data
 
 
+class Gather(Strict):
+    """Tokens wait until ``k`` are together, or the first has waited ``limit_h``, and go through the step as one run (F5)."""
+
+    k: Annotated[int, Field(ge=2, le=10_000)]
+    limit_h: Annotated[float, Field(ge=0)]
+
+
 class Reading(Strict):
     """A parameter that takes the last value reported by an assay of this batch."""
 
@@ -157,6 +164,7 @@ class Step(Strict):
     reserve: bool | None = None
     window: Window | None = None
     repeat: Annotated[int, Field(ge=1, le=1000)] | None = None
+    gather: Gather | None = None
     look: Name | None = None                   # an assay read at the end of the step
     of: Name | None = None                     # gate on the last value of a joined branch instead
     pass_if: Within | None = None
@@ -245,5 +253,5 @@ class Product(Strict):
         return -int(-self.dose_cells.value // self.vial_cells.value)
 
 
-__all__ = ["Band", "Branch", "Cause", "Driver", "Goto", "Hazard", "Hold", "Material", "Need", "OnDown", "Outcome", "Product",
+__all__ = ["Band", "Branch", "Cause", "Driver", "Gather", "Goto", "Hazard", "Hold", "Material", "Need", "OnDown", "Outcome", "Product",
            "Quantity", "Reading", "Recipe", "Sample", "Shift", "Spread", "Step", "UnitProcedure", "Window", "Within"]

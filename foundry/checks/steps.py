@@ -24,6 +24,7 @@ def check_steps(names: Names) -> Iterator[Problem]:
         yield from _window(names, i, place)
         yield from _targets(names, i, place)
         yield from _prices(names, place)
+        yield from _gather(names, i, place)
     yield from _loops(names)
     yield from _elsewhere(names)
 
@@ -143,13 +144,29 @@ def _targets(names: Names, i: int, place: Place) -> Iterator[Problem]:
 
 def _prices(names: Names, place: Place) -> Iterator[Problem]:
     prices, step = names.scenario.plant.prices_usd, place.step
-    for name, material in step.materials.items():
+    for name in step.materials:
         if name not in prices:
             yield Problem((*place.path, "materials", name), missing("price in the plant's prices_usd for", name, list(prices)), on_key=True)
-        if material.per == "members":
-            yield Problem((*place.path, "materials", name, "per"), "`members` belongs to gather, which is not built yet")
-    if step.per == "members":
-        yield Problem((*place.path, "per"), "`members` belongs to gather, which is not built yet")
+
+
+def _gather(names: Names, i: int, place: Place) -> Iterator[Problem]:
+    """A run counts its members, and nobody brings a held unit to it (F5)."""
+    step = place.step
+    drivers = {("per",): step.per} | {("materials", name, "per"): material.per for name, material in step.materials.items()}
+    for key, driver in drivers.items():
+        if driver == "members" and step.gather is None:
+            yield Problem((*place.path, *key), "`members` are those of a run; this step does not gather")
+        elif driver not in (None, "members") and step.gather is not None:
+            yield Problem((*place.path, *key), f"a run has members, no `{driver}`; use members")
+    if step.gather is None or place.line != MAIN:
+        return
+    for p, procedure in enumerate(names.scenario.recipe.unit_procedures):
+        own = [k for k, other in enumerate(names.routes.places) if other.procedure == p]
+        for name, hold in procedure.hold.items():
+            if own[0] <= i <= max(own[-1], names.routes.names[MAIN].get(hold.until or "", -1)):
+                yield Problem((*place.path, "gather"), f"a step that gathers stands outside every hold; `{name}` of unit procedure "
+                              f"`{procedure.name}` is kept here", on_key=True)
+                return
 
 
 def _loops(names: Names) -> Iterator[Problem]:

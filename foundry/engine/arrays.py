@@ -22,6 +22,7 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 WORD = 62                           # bits of a word of the mask of pools
+NO_POOL = 1 << WORD                 # a bit of that mask which no pool has
 UNITS_A_WORD = 32                   # bits of a word of free units
 PLANS = 64                          # most maintenance plans of a pool, most holds of a procedure is 6
 MOST_HOLDS = 6
@@ -29,9 +30,10 @@ MOST_HOLDS = 6
 (H_S, DRAIN, STOP_AFTER, FIRST_STEP, LAST_HOLD_STEP, CAP_UNTIL, EVERY, GAP_LAW, GAP_KEY, WIP_CAP, AT_MOST, BIOLOGY, QC_VIALS,
  VIALS_PER_DOSE, STARVATION_S, MAX_EVENTS, HAZARDS_ON, FIRST_ASSAY, FIRST_PANEL, GATE, STEPS, POOLS, UNITS, LINES, BRANCHES, ASSAYS, PANELS,
  MASK_WORDS, MOST_NEEDS, JOB_KINDS, PLANNED, R_PAUSE, R_JOIN, R_ASIDE, R_CAP, R_RETRY, R_MINOR, R_MAJOR, R_WINDOW, R_BELOW, R_INVALID,
- R_RELEASED, R_FINISHED, R_JOINED, R_CANCELLED, R_SUPERSEDED, R_RETEST, HOURLY, THRESHOLDS, LIMIT_S) = range(50)
+ R_RELEASED, R_FINISHED, R_JOINED, R_CANCELLED, R_SUPERSEDED, R_RETEST, R_GATHER, ANY_GATHER, GATHERINGS,
+ GATHERINGS_END, HOURLY, THRESHOLDS, LIMIT_S) = range(54)
 """Columns of ``numbers``. EVERY: gap of planned starts in seconds; PLANNED 1: starts are planned; HOURLY: place of the hazards per hour in
-``floats``; THRESHOLDS: place of the draw keys in ``lists``; R_…: codes of reasons."""
+``floats``; THRESHOLDS: place of the draw keys in ``lists``; GATHERINGS: steps that gather; R_…: codes of reasons."""
 
 _REASONS = {R_PAUSE: "pause", R_JOIN: "join", R_ASIDE: "aside", R_CAP: "cap", R_RETRY: "retry", R_MINOR: "deviation:minor",
             R_MAJOR: "deviation:major", R_WINDOW: "window", R_BELOW: "<LOD", R_INVALID: "invalid", R_RELEASED: "released",
@@ -40,9 +42,9 @@ _REASONS = {R_PAUSE: "pause", R_JOIN: "join", R_ASIDE: "aside", R_CAP: "cap", R_
 (PRIORITY, NEEDS, NEEDS_END, HOLDS, HOLDS_END, SHIFT, STEP_LINE, RESUME_LAST, DURATION_LAW, DURATION_S, PER, DURATION_KEY, WINDOW, AFTER,
  AFTER_END, TARGET_S, LATEST_S, START_ON, EVERY_S, LATE, NEXT_STEP, LOOK, OF, BANDS, BANDS_END, MAX_ATTEMPTS, GIVE_UP_TO, FORKS, FORKS_END,
  JOIN, JOIN_END, CANCELS, CANCELS_END, DECIDE, DECIDE_END, DRIVER, JUMP, RATE, PARAMETERS, PARAMETERS_END, READ_ERROR, READ_FALSE,
- READ_INVALID, STEP_FLOATS) = range(44)
-"""Columns of ``steps``. STEP_LINE: first of its lines, one for each set of holds to take; RESUME_LAST: line in which it resumes without
-people; floats: base, per, hazards by cause, chances of `on_down`."""
+ READ_INVALID, GATHER_K, GATHER_S, GATHER_LINE, STEP_FLOATS) = range(47)
+"""Columns of ``steps``. GATHER_LINE: where tokens wait for a run; STEP_LINE: first of its lines, one for each set of holds to take;
+RESUME_LAST: line in which it resumes without people; floats: base, per, hazards by cause, chances of `on_down`."""
 BASE_S, PER_S, STEP_HAZARDS, STEP_ON_DOWN = 0, 1, 2, 2 + len(CAUSES)
 
 NEED_POOLS, NEED_POOLS_END, NEED_COUNT, FOR_S, PEOPLE, RESUME_LINE = range(6)       # RESUME_LINE: if stopped with it and all later ones
@@ -188,14 +190,14 @@ class _Numbering:
         return self._rows(self.needs, [[*self._list(n.pools), n.count, n.for_s, int(n.people), -1] for n in needs])
 
     def _line(self, needs: list[int], holds: list[int], planned_s: int, start_on: int, reserve: int, *, resumes: bool = False,
-              cancels: bool = False) -> int:
-        """A new line. Its mask names the pools without which nothing in it can start."""
-        words = [0] * self.words
+              cancels: bool = False, gathers: bool = False) -> int:
+        """A new line. Its mask names the pools without which nothing in it can start; a line that gathers waits for one that is not."""
+        words = [NO_POOL if gathers else 0] * self.words
         pools = [self.lists[self.needs[n][NEED_POOLS]] for n in needs if self.needs[n][NEED_POOLS_END] == self.needs[n][NEED_POOLS] + 1]
         for pool in [*pools, *(self.tables.holds[h].pool for h in holds)]:
             words[pool // WORD] |= 1 << pool % WORD
         self.lines.append([*self._list(needs), *self._list(holds), planned_s, start_on, reserve, int(resumes),
-                           int(not needs and not holds and not resumes and start_on < 0 and not cancels), self._list(words)[0]])
+                           int(not (needs or holds or resumes or start_on >= 0 or cancels or gathers)), self._list(words)[0]])
         return len(self.lines) - 1
 
     def _resume_lines(self, first: int, last: int, reserve: int, *, people_only: bool) -> int:
@@ -222,11 +224,12 @@ class _Numbering:
         bands = self._rows(self.bands, [[b.go, b.deviation, b.reason, self._floats((b.low, b.high))] for b in s.bands])
         forks = self._rows(self.branches, [self._branch(b) for b in s.forks])
         parameters = self._rows(self.parameters, [list(p) for p in s.parameters])
+        gather_line = self._line([], [], -1, -1, 0, gathers=True) if s.gather_k else -1
         after = [code for step, at_end in s.after for code in (step, int(at_end))]
         return [s.priority, *needs, *holds, s.shift, line, resume, s.duration_law, s.duration_s, s.per, s.duration_key, int(s.window),
                 *self._list(after), s.target_s, s.latest_s, s.start_on, s.every_s, s.late, s.next, s.look, s.of, *bands, s.max_attempts,
                 s.give_up, *forks, *self._list(s.join), *self._list(s.cancels), *self._list(s.decide), s.driver, s.jump, s.rate,
-                *parameters, *s.read_keys, self._floats((s.base_s, s.per_s, *s.hazards, *s.on_down))]
+                *parameters, *s.read_keys, s.gather_k, s.gather_s, gather_line, self._floats((s.base_s, s.per_s, *s.hazards, *s.on_down))]
 
     def _branch(self, b: BranchRow) -> list[int]:
         return [b.index, b.key, b.first, int(b.stop_batch), b.assay, b.retests, b.on_invalid, b.reason,
@@ -289,6 +292,9 @@ class _Numbering:
         for column, name in _REASONS.items():
             numbers[column] = self.reason[name]
         numbers[LIMIT_S] = t.limit_s
+        gathering = [step.index for step in t.steps if step.gather_k]
+        numbers[R_GATHER], numbers[ANY_GATHER] = self.reason.get("gather", -1), bool(gathering)
+        numbers[[GATHERINGS, GATHERINGS_END]] = self._list(gathering)
         numbers[HOURLY] = self._floats(t.hourly_hazards)
         numbers[THRESHOLDS] = self._list(t.threshold_keys)[0]
         return numbers

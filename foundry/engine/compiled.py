@@ -28,7 +28,8 @@ from foundry.engine.compiled_floor import (
     resume_job,
     shift,
 )
-from foundry.engine.compiled_journeys import STOPPED_KIND, TO_QUEUE, WORKED_KIND, finish, move, proceed
+from foundry.engine.compiled_journeys import STOPPED_KIND, WORKED_KIND, finish, move, proceed
+from foundry.engine.compiled_lines import poke
 from foundry.engine.compiled_round import hand_out
 from foundry.engine.compiled_rows import ordered
 from foundry.engine.compiled_starts import QUEUED_KIND, arrive, plan_starts
@@ -180,8 +181,11 @@ def _happen(a: Any, s: Any) -> None:
     elif kind == MAINTENANCE_DUE:
         maintenance_due(a, s, who, stamped)
     elif kind == LATEST_DUE:
-        if s.worker[who, VISIT] == stamped and (s.worker[who, STATE] == WAITING or s.worker[who, STATE] == ASIDE):
+        if s.worker[who, VISIT] == stamped and (
+                s.worker[who, STATE] == WAITING or s.worker[who, STATE] == ASIDE or s.worker[who, STATE] == GATHERING_STATE):
             call(s, who, LATE_CALL, -1, 0)
+    elif kind == GATHER:
+        poke(s)
     else:
         arrive(a, s, who, stamped)
 
@@ -238,10 +242,11 @@ def _close_token(a: Any, s: Any, w: int) -> None:
     if state == CULTURE_STATE:
         return
     kind = WORKED_KIND if state == WORKING_STATE else STOPPED_KIND if state == STOPPED_STATE else QUEUED_KIND
-    reason = a.numbers[R_JOIN] if state == JOINING else a.numbers[R_ASIDE] if state == ASIDE else 0
-    value = s.culture[w, AMOUNT] if state == WORKING_STATE and worker[w, STOPPED_BEFORE] == 0 else -1.0
-    put(s, s.n[NOW], worker[w, SINCE_S], kind, worker[w, BATCH], 0, worker[w, NUMBER], worker[w, STEP], worker[w, ATTEMPT], -1, -1, value,
-        reason, 1)
+    member = state == GATHERING_STATE or worker[w, RUN] >= 0
+    reason = a.numbers[R_GATHER] if member else a.numbers[R_JOIN] if state == JOINING else a.numbers[R_ASIDE] if state == ASIDE else 0
+    value = s.culture[w, AMOUNT] if state == WORKING_STATE and worker[w, STOPPED_BEFORE] == 0 and not member else -1.0
+    put(s, s.n[NOW], worker[w, SINCE_S], kind, worker[w, BATCH], 0, worker[w, NUMBER], worker[w, STEP], worker[w, ATTEMPT], -1,
+        worker[w, RUN_NUMBER], value, reason, 1)
 
 
 __all__ = ["Arrays", "arrays_of", "run", "run_arrays", "unsupported"]

@@ -36,6 +36,14 @@ def remember(s: Any, w: int, step: int, what: int, value: int) -> None:
     s.worker[w, PAST + PAST_WIDTH * step + what] = value
 
 
+@inlined
+def count_visit(s: Any, w: int, number: int) -> None:
+    """Visits of a step count from 1 and are the log's attempt (F3)."""
+    s.worker[w, ATTEMPT] = number
+    s.worker[w, VISIT] = stamp(s)
+    remember(s, w, s.worker[w, STEP], VISITS, number)
+
+
 @hot
 def end_of_step(a: Any, s: Any, w: int) -> int:
     """Record up to date, jump, look, fork and samples, gate, units given back. Returns the next step."""
@@ -187,6 +195,8 @@ def _result(a: Any, s: Any, w: int, mark: int, value: float) -> int:
 def _report(a: Any, s: Any, w: int, reason: int) -> None:
     """A side token is done: its join may go on, or its result, or its failure, ends the batch (F6)."""
     worker, row = s.worker, s.worker[w, BRANCH]
+    if row < 0:
+        return                                              # a run
     if worker[w, FORKED_AT] >= 0:
         forget_side(s, w)
     b = worker[w, OF_BATCH]

@@ -8,18 +8,8 @@ from typing import Any
 from foundry.engine.arrays import *
 from foundry.engine.compiled_batches import STAYS, WAITS, leave, turn
 from foundry.engine.compiled_floor import give_people, stage
-from foundry.engine.compiled_journeys import (
-    HELD_KIND,
-    STOPPED_KIND,
-    TO_ASIDE,
-    TO_JOIN,
-    TO_LINE_OR_ASIDE,
-    TO_REDO,
-    TO_RESUME,
-    late,
-    note_work,
-    show_work,
-)
+from foundry.engine.compiled_gather import cancelled_members_leave, end_run, member_goes, travelled
+from foundry.engine.compiled_journeys import HELD_KIND, STOPPED_KIND, late, note_work, show_work
 from foundry.engine.compiled_lines import link, unlink, withdraw
 from foundry.engine.compiled_starts import QUEUED_KIND
 from foundry.engine.compiled_state import *
@@ -43,7 +33,8 @@ def _answer(a: Any, s: Any, w: int, kind: int, unit: int, value: int, row: int, 
         return leave(a, s, w, a.reasons[value, ABORTED], 0)
     if kind == LATE_CALL:
         return late(a, s, w)
-    return turn(a, s, w, a.steps[step, GIVE_UP_TO], a.pools[s.unit[unit, POOL], BREAKDOWN])
+    broken = a.pools[s.unit[unit, POOL], BREAKDOWN]
+    return end_run(a, s, w, broken) if worker[w, IS_RUN] == 1 else turn(a, s, w, a.steps[step, GIVE_UP_TO], broken)
 
 
 @kernel
@@ -54,6 +45,8 @@ def answer(a: Any, s: Any, w: int, kind: int, unit: int, value: int) -> int:
         return value
     if where == AT_WORK:
         return _stop(a, s, w, kind, unit, value)
+    if where == IN_GATHER:
+        return _answer_member(a, s, w, kind, value)
     stopped = where == IN_STOP or where == IN_RESUME
     if where != IN_CULTURE:
         s.worker[w, READY] = NOT_READY
@@ -66,6 +59,15 @@ def answer(a: Any, s: Any, w: int, kind: int, unit: int, value: int) -> int:
     reason = a.numbers[R_JOIN] if where == IN_JOIN else a.numbers[R_ASIDE] if where == IN_ASIDE else 0
     go = _answer(a, s, w, kind, unit, value, row, reason)
     return _stay(s, w, where) if go == STAYS else go
+
+
+@inlined
+def _answer_member(a: Any, s: Any, w: int, kind: int, value: int) -> int:
+    """What a call means to a token that waits for a run or goes with one; it has no unit that could fail."""
+    member_goes(a, s, w)
+    if kind == LATE_CALL:
+        return late(a, s, w)
+    return leave(a, s, w, a.reasons[value, ABORTED] if kind == ABORT_CALL else value, 0)
 
 
 @inlined
@@ -91,6 +93,8 @@ def _stop(a: Any, s: Any, w: int, kind: int, unit: int, value: int) -> int:
     if unit >= 0 and s.unit[unit, HOLDER] != w:
         stage(a, s, w)                                      # it gave the unit back in this instant
         return WAITS
+    if worker[w, IS_RUN] == 1:
+        cancelled_members_leave(s, w)
     unlink(s, w)
     why = a.numbers[R_PAUSE] if unit < 0 else a.pools[s.unit[unit, POOL], BREAKDOWN]
     if kind == ABORT_CALL or kind == LEAVE_CALL:
@@ -103,7 +107,7 @@ def _stop(a: Any, s: Any, w: int, kind: int, unit: int, value: int) -> int:
     if kind == DOWN_CALL and value == REDO:
         return TO_REDO
     if kind == DOWN_CALL and (value == LOSE or value == ABORT):
-        return turn(a, s, w, a.steps[step, GIVE_UP_TO], why)
+        return end_run(a, s, w, why) if worker[w, IS_RUN] == 1 else turn(a, s, w, a.steps[step, GIVE_UP_TO], why)
     worker[w, STOPPED_BEFORE] = 1
     give_people(a, s, w)
     worker[w, SINCE_S], worker[w, STATE] = s.n[NOW], STOPPED_STATE
@@ -123,6 +127,8 @@ def go_on(a: Any, s: Any, w: int) -> int:
         return TO_ASIDE
     if where == IN_STOP:
         return TO_RESUME
+    if where == IN_GATHER:
+        return travelled(a, s, w)
     unlink(s, w)
     note(s, w, STOPPED_KIND, s.worker[w, SINCE_S], -1.0, 0, -1)
     s.worker[w, SINCE_S], s.worker[w, STATE] = s.n[NOW], WORKING_STATE

@@ -20,7 +20,8 @@ def watch(a: Any, s: Any) -> None:
         return
     late = False
     for w in range(a.numbers[UNITS], n[WORKERS]):
-        if worker[w, LIFE] != 0 and _waits(s, w) and worker[w, SINCE_S] <= n[NOW] - a.numbers[STARVATION_S] and worker[w, TOLD] == 0:
+        waits = worker[w, LIFE] != 0 and _waits(s, w) and worker[w, STATE] != WORKING_STATE        # a member of a run works
+        if waits and worker[w, SINCE_S] <= n[NOW] - a.numbers[STARVATION_S] and worker[w, TOLD] == 0:
             worker[w, TOLD], late = 1, True
             if worker[w, STATE] != JOINING:                 # a join waits for work that is done elsewhere
                 _warn(s, w, first)
@@ -137,7 +138,7 @@ def _could_go_on(a: Any, s: Any, w: int) -> bool:
 
 @inlined
 def _awaits_stuck(a: Any, s: Any, w: int) -> bool:
-    """Whether a repair or, without one, a side token that a worker waits for is stuck."""
+    """Whether a repair or, without one, the run or a side token that a worker waits for is stuck."""
     repairs = False
     for head in (TAKEN, HELD):
         u = s.worker[w, head]
@@ -149,6 +150,8 @@ def _awaits_stuck(a: Any, s: Any, w: int) -> bool:
                     return True
             u = s.unit[u, UNIT_NEXT]
     step = s.worker[w, STEP]
+    if not repairs and is_token(a, w) and (s.worker[w, RUN] >= 0 or s.worker[w, STATE] == GATHERING_STATE):
+        return bool(s.worker[w, RUN] >= 0 and s.worker[s.worker[w, RUN], STUCK_NOW] == 1)
     if repairs or not is_token(a, w) or step < 0 or not awaited(a, s, w):
         return False
     side = s.batch[s.worker[w, OF_BATCH], FIRST_SIDE]

@@ -10,8 +10,9 @@ import math
 from typing import Any
 
 from foundry.engine.arrays import *
-from foundry.engine.compiled_batches import WAITS, end_of_step, leave, past, record, remember, turn
+from foundry.engine.compiled_batches import WAITS, count_visit, end_of_step, leave, past, record, remember, turn
 from foundry.engine.compiled_floor import blocked, give_back, give_back_list, plan_stages, stage
+from foundry.engine.compiled_gather import end_run, gather, members_again
 from foundry.engine.compiled_latent import begin_environment, driver
 from foundry.engine.compiled_lines import add_unit, enter, link, unlink
 from foundry.engine.compiled_sides import awaited, cancel
@@ -23,8 +24,6 @@ from foundry.events import Kind
 from foundry.streams import draw
 from foundry.tables import END, GIVE_UP, GO_ON, NEVER, PAUSE
 
-TO_JOIN, TO_CULTURE, TO_QUEUE, TO_LINE, TO_LINE_OR_ASIDE, TO_STAND, TO_ASIDE, TO_REDO, TO_RESUME = range(-20, -29, -1)
-"""What a token does next, beside the next step."""
 HELD_KIND, WORKED_KIND, STOPPED_KIND = int(Kind.HELD), int(Kind.WORKED), int(Kind.STOPPED)
 
 
@@ -70,7 +69,7 @@ def _visit(a: Any, s: Any, w: int, step: int) -> int:
     ended = -1 if before < 0 else past(s, w, before, OVER)
     worker[w, BEFORE_S] = now if ended < 0 else ended
     worker[w, STEP] = step
-    _count_visit(s, w, past(s, w, step, VISITS) + 1)
+    count_visit(s, w, past(s, w, step, VISITS) + 1)
     if a.steps[step, JOIN] == a.steps[step, JOIN_END] or not awaited(a, s, w):
         return TO_CULTURE
     worker[w, SINCE_S] = now
@@ -88,14 +87,6 @@ def _count_visits(s: Any) -> None:
     n[VISITS_NOW] += 1
     if n[VISITS_NOW] > MOST_ROUNDS:
         n[STATUS] = SPENT
-
-
-@inlined
-def _count_visit(s: Any, w: int, number: int) -> None:
-    """Visits of a step count from 1 and are the log's attempt (F3)."""
-    s.worker[w, ATTEMPT] = number
-    s.worker[w, VISIT] = stamp(s)
-    remember(s, w, s.worker[w, STEP], VISITS, number)
 
 
 @inlined
@@ -173,7 +164,9 @@ def _queue(a: Any, s: Any, w: int) -> int:
     step = s.worker[w, STEP]
     s.worker[w, RANK] = (a.steps[step, PRIORITY] << 40) + s.n[NOW]
     s.worker[w, SHIFT_NOW] = a.steps[step, SHIFT]
-    return TO_LINE
+    if a.steps[step, GATHER_K] == 0:
+        return TO_LINE
+    return late(a, s, w) if s.n[NOW] > s.worker[w, LATEST] else gather(a, s, w)
 
 
 @inlined
@@ -251,7 +244,7 @@ def begin_step(a: Any, s: Any, w: int) -> None:
     remember(s, w, step, BEGUN, now)
     worker[w, STATE], worker[w, STOPPED_BEFORE] = WORKING_STATE, 0
     s.culture[w, AMOUNT] = driver(a, s, w)
-    if a.numbers[BIOLOGY] == 1 and a.steps[step, RATE] != 0 and a.steps[step, JUMP] == 0:
+    if a.numbers[BIOLOGY] == 1 and a.steps[step, RATE] != 0 and a.steps[step, JUMP] == 0 and worker[w, IS_RUN] == 0:
         begin_environment(a, s, w)
     if a.steps[step, CANCELS] < a.steps[step, CANCELS_END] and worker[w, NUMBER] == 0:
         cancel(a, s, worker[w, OF_BATCH], step)
@@ -286,7 +279,7 @@ def finish(a: Any, s: Any, w: int) -> int:
     """The work is done."""
     unlink(s, w)
     note_work(s, w, 0)
-    return end_of_step(a, s, w)
+    return end_run(a, s, w, plain(0)) if s.worker[w, IS_RUN] == 1 else end_of_step(a, s, w)
 
 
 @inlined
@@ -310,7 +303,9 @@ def _redo(a: Any, s: Any, w: int) -> int:
             add_unit(s, w, HELD, u)
         u = after
     record(a, s, w, s.worker[w, STEP])
-    _count_visit(s, w, s.worker[w, ATTEMPT] + 1)
+    count_visit(s, w, s.worker[w, ATTEMPT] + 1)
+    if s.worker[w, IS_RUN] == 1:
+        members_again(a, s, w)
     return TO_LINE
 
 

@@ -12,6 +12,7 @@ from foundry.engine.compiled_state import *
 from foundry.engine.compiled_units import uniform
 from foundry.streams import draw, normal_quantile
 from foundry.tables import FIRST_DEVIATION
+from foundry.tables import MEMBERS as OF_RUN
 from processes.cells import (
     ATTRIBUTES,
     CAUSES,
@@ -168,6 +169,8 @@ def driver(a: Any, s: Any, w: int) -> float:
     code = a.steps[s.worker[w, STEP], DRIVER]
     if code < 0:
         return 0.0
+    if code == OF_RUN:
+        return float(s.worker[w, MEMBERS])
     if code >= FIRST_DEVIATION:
         return float(s.batch[s.worker[w, OF_BATCH], MINOR + code - FIRST_DEVIATION])
     if a.numbers[BIOLOGY] == 0:
@@ -198,6 +201,8 @@ def read(a: Any, s: Any, w: int, again: int) -> tuple[float, int]:
     who, path, visit = worker[w, BATCH], worker[w, PATH], worker[w, ATTEMPT] + (again << 16)
     z = normal_quantile(uniform(s, a.steps[step, READ_ERROR], who, path, visit)) if cv > 0 or sd > 0 else 0.0
     u_false = uniform(s, a.steps[step, READ_FALSE], who, path, visit) if false_positive > 0 else 1.0
+    if a.steps[step, GATHER_K] > 0:                         # all of a run are invalid together (F5)
+        who, path, visit = worker[w, SHARED_BATCH], worker[w, SHARED_PATH], worker[w, SHARED_ATTEMPT] + (again << 16)
     u_invalid = uniform(s, a.steps[step, READ_INVALID], who, path, visit) if invalid_rate > 0 else 1.0
     value, mark = measure(a.assays[assay, ASSAY_KIND], true, a.floats[at + BIAS], cv, sd, a.floats[at + LOD],
                           a.assays[assay, DECIMALS], false_positive, invalid_rate, a.assays[assay, FAILS_LOW], z, u_false, u_invalid)

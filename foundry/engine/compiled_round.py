@@ -7,6 +7,7 @@ from typing import Any
 
 from foundry.engine.arrays import *
 from foundry.engine.compiled_floor import begin_job
+from foundry.engine.compiled_gather import form_runs, set_off
 from foundry.engine.compiled_journeys import begin_step
 from foundry.engine.compiled_lines import add_unit, step_out, take_unit
 from foundry.engine.compiled_state import *
@@ -21,6 +22,8 @@ def hand_out(a: Any, s: Any) -> None:
     n = s.n
     n[POKED] = 0
     _count_round(s)
+    if a.numbers[ANY_GATHER] == 1:
+        form_runs(a, s)
     if n[RESERVING] == 1:
         for p in range(a.numbers[POOLS]):
             s.pool[p, KEPT_BACK] = 0
@@ -169,6 +172,8 @@ def _start(a: Any, s: Any, line: int) -> None:
         let_go(s, w)
     elif is_token(a, w):
         begin_step(a, s, w)
+        if s.worker[w, IS_RUN] == 1:
+            set_off(a, s, w)
     else:
         begin_job(a, s, w)
 

@@ -8,10 +8,13 @@ from typing import Any
 
 from foundry.engine.arrays import *
 from foundry.engine.compiled_latent import sample_cells
-from foundry.engine.compiled_lines import withdraw
+from foundry.engine.compiled_lines import step_out, withdraw
 from foundry.engine.compiled_starts import new_token
 from foundry.engine.compiled_state import *
 from foundry.streams import fold
+from foundry.tables import REASONS
+
+CANCELLED_REASON = REASONS.index("cancelled")
 
 # ---- side tokens
 
@@ -92,11 +95,38 @@ def cancel(a: Any, s: Any, b: int, step: int) -> None:
 
 
 @kernel
+def step_out_of_run(s: Any, w: int) -> None:
+    """Leave the run, or those that wait for one. A run without members leaves its line (F5)."""
+    worker = s.worker
+    run = worker[w, RUN]
+    if worker[w, LINE] >= 0:
+        step_out(s, w)
+    worker[w, RUN] = worker[w, RUN_NUMBER] = -1
+    if run < 0:
+        return
+    before, member = -1, worker[run, FIRST_MEMBER]
+    while member != w:
+        before, member = member, worker[member, MEMBER_NEXT]
+    if before < 0:
+        worker[run, FIRST_MEMBER] = worker[w, MEMBER_NEXT]
+    else:
+        worker[before, MEMBER_NEXT] = worker[w, MEMBER_NEXT]
+    worker[run, MEMBERS] -= 1
+    waits = worker[run, STATE] == CULTURE_STATE or worker[run, STATE] == WAITING
+    if worker[run, MEMBERS] == 0 and waits and worker[run, CANCELLED] < 0:
+        worker[run, CANCELLED] = CANCELLED_REASON
+        withdraw(s, run)
+        call(s, run, LEAVE_CALL, -1, CANCELLED_REASON)
+
+
+@kernel
 def dismiss(s: Any, side: int, reason: int) -> None:
     """Cancelled: at work it finishes the step and leaves, else it leaves now (F4)."""
     if s.worker[side, CANCELLED] >= 0:
         return
     s.worker[side, CANCELLED] = reason
     withdraw(s, side)
+    if s.worker[side, STATE] == GATHERING_STATE:
+        step_out_of_run(s, side)
     if s.worker[side, STATE] != WORKING_STATE:
         call(s, side, LEAVE_CALL, -1, reason)

@@ -118,7 +118,7 @@ def new_token(a: Any, s: Any, b: int, number: int, path: int, row: int) -> int:
     worker[w, BRANCH], worker[w, PATH] = row, path
     worker[w, CAME_S] = worker[w, SINCE_S] = n[NOW]
     worker[w, LINE] = worker[w, TAKEN] = worker[w, HELD] = worker[w, STEP] = -1
-    worker[w, CANCELLED] = worker[w, FORKED_AT] = -1
+    worker[w, CANCELLED] = worker[w, FORKED_AT] = worker[w, RUN] = worker[w, RUN_NUMBER] = worker[w, FIRST_MEMBER] = -1
     worker[w, WHERE], worker[w, STATE] = IN_START, CULTURE_STATE
     for step in range(a.numbers[STEPS]):
         worker[w, PAST + PAST_WIDTH * step + BEGUN] = worker[w, PAST + PAST_WIDTH * step + OVER] = -1

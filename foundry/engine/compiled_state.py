@@ -15,6 +15,7 @@ from numba import njit
 
 from foundry.engine import heap
 from foundry.engine.arrays import (
+    ANY_GATHER,
     ASSAYS,
     BRANCHES,
     CALENDAR_OPENINGS,
@@ -57,16 +58,20 @@ GOING, DONE, CRAMPED, STUCK, SPENT, EMPTY = range(6)
 
 (LIFE, STAMP, WHERE, BATCH, NUMBER, RANK, ORDER, SHIFT_NOW, LINE, LINE_NEXT, LINE_BEFORE, TAKEN, HELD, STAGE, STAGES_END, WORKED_S, BEGAN_S,
  SECONDS, READY, LINKED, LINK_NEXT, LINK_BEFORE, JOB, JOB_COUNT, OF_BATCH, BRANCH, PATH, CAME_S, SINCE_S, STATE, STEP, ATTEMPT, VISIT,
- LATEST, BEFORE_S, CANCELLED, RETESTED, SIDE_NEXT, SIDE_BEFORE, FORKED_AT, TOLD, STOPPED_BEFORE, STUCK_NOW, PAST) = range(44)
+ LATEST, BEFORE_S, CANCELLED, RETESTED, SIDE_NEXT, SIDE_BEFORE, FORKED_AT, TOLD, STOPPED_BEFORE, STUCK_NOW, IS_RUN,
+ RUN, RUN_NUMBER, FIRST_MEMBER, MEMBER_NEXT, MEMBERS, BROKE_OFF, SHARED_BATCH, SHARED_PATH, SHARED_ATTEMPT, PAST) = range(54)
 """Columns of ``worker``. RANK: priority and time queued, ORDER: batch and number, together the rank in a line (N2); TAKEN and HELD: first
-unit of a list; FORKED_AT: step of its fork while its batch waits for it, else -1; PAST: four columns for each step."""
+unit of a list; FORKED_AT: step of its fork while its batch waits for it, else -1; RUN: worker it goes with, RUN_NUMBER: shown in the log;
+SHARED_…: address of the draws it shares with its run; PAST: four columns for each step."""
 VISITS, MISSES, BEGUN, OVER = range(4)          # number of visits, bands that did not go on, last start and last end (-1: none)
 PAST_WIDTH = 4
 
 NOT_READY, WAITS_READY, IS_READY = range(3)
 PAUSABLE_LINK, STOPPED_LINK = 1, 2
-IN_START, IN_JOIN, IN_CULTURE, IN_LINE, IN_ASIDE, AT_WORK, IN_STOP, IN_RESUME = range(8)        # WHERE a worker waits
-CULTURE_STATE, JOINING, WAITING, ASIDE, WORKING_STATE, STOPPED_STATE = range(6)
+IN_START, IN_JOIN, IN_CULTURE, IN_LINE, IN_ASIDE, AT_WORK, IN_STOP, IN_RESUME, IN_GATHER = range(9)        # WHERE a worker waits
+CULTURE_STATE, JOINING, WAITING, ASIDE, WORKING_STATE, STOPPED_STATE, GATHERING_STATE = range(7)
+TO_JOIN, TO_CULTURE, TO_QUEUE, TO_LINE, TO_LINE_OR_ASIDE, TO_STAND, TO_ASIDE, TO_REDO, TO_RESUME = range(-20, -29, -1)
+"""What a token does next, beside the next step."""
 
 (POOL, UNIT_NUMBER, HOLDER, UNIT_JOB, BUSY, DOWN, DIRTY, FAILS_LATE, RUNS, PLANS_DUE, FAILURES, CLOCK, TO_FAILURE, SHOWN_S, UNIT_NEXT, USE,
  FRESH, KEEPERS, SHOWN, WANTED) = (*range(19), 23)
@@ -77,7 +82,7 @@ JOBS_DONE = 28
 POOL_OPEN, CLOSING, FREE, FIRST_FREE, KEPT_BACK, WANTED_NOW, LEFT_OVER, ASKED = range(8)
 """Columns of ``pool``. FIRST_FREE: no unit is free in words before; KEPT_BACK: reserved; the last three are scratch."""
 POOL_COLUMNS = 8
-HEAD, TAIL, PLACE, ACTIVE_LINE, CANDIDATE = range(5)            # of ``line``; the last two are lists of lines
+HEAD, TAIL, PLACE, ACTIVE_LINE, CANDIDATE, RUNS_FORMED = range(6)   # of ``line``; ACTIVE_LINE and CANDIDATE are lists of lines
 CALENDAR_OPEN, OPENING = range(2)
 (BATCH_NUMBER, MAIN, TOKENS_MADE, FIRST_SIDE, LAST_SIDE, MINOR, MAJOR, BATCH_ENDED, BATCH_IN_CAP, ALIVE, DECIDED, FIRST_REASON,
  OUTCOMES) = range(13)              # OUTCOMES: of each panel, -1 open, 0 rejected, 1 released
@@ -163,7 +168,8 @@ def new_state(a: Arrays, seed: int, replication: int) -> State:
     n[[SPARE_WORKER, SPARE_BATCH, INSTANT, MOVING, VISIT_INSTANT]] = -1
     n[[PAUSABLE, PAUSABLE_END, STOPPED_ONES, STOPPED_END]] = -1
     n[WATCH_AT] = max(1, count[STARVATION_S] // 4)
-    line = np.full((count[LINES], 5), -1, np.int64)
+    line = np.full((count[LINES], RUNS_FORMED + 1), -1, np.int64)
+    line[:, RUNS_FORMED] = 0
     state = State(
         n, np.zeros((workers, PAST + PAST_WIDTH * steps), np.int64), np.zeros((workers, len(FIELDS))), np.zeros((workers, CULTURE + 3)),
         np.zeros((units, JOBS_DONE + count[JOB_KINDS]), np.int64), np.zeros((16, OUTCOMES + count[PANELS]), np.int64),
@@ -198,7 +204,7 @@ def _new_pools(a: Arrays, s: State) -> None:
 def grown(a: Arrays, s: State) -> State:
     """The same state with longer arrays, where the room that `cramped` asks for is not left or nearly used up."""
     n = s.n
-    live, forks = int(n[WORKERS] + a.numbers[UNITS]) + 64, len(a.branches) + 2
+    live, forks = int(n[WORKERS] + a.numbers[UNITS]) + 64, len(a.branches) + 2 + int(n[TOKENS] * a.numbers[ANY_GATHER])
     asked = {"worker": n[WORKERS] + forks, "batch": n[BATCHES] + 2, "heap": n[HEAP] + live, "urgent": n[URGENT_END] + live,
              "normal": n[NORMAL_END] + live, "starts": n[STARTS_END] + 2, "warnings": n[WARNINGS] + live, "truth": n[TRUTHS] + 8,
              "rows": n[ROWS] + 2 * live + 1200}
@@ -218,8 +224,9 @@ def cramped(a: Any, s: Any) -> bool:
     n = s.n
     live = n[WORKERS] + a.numbers[UNITS] + 64
     return bool(
-        n[WORKERS] + len(a.branches) + 2 > len(s.worker) or n[BATCHES] + 2 > len(s.batch) or n[HEAP] + live > len(s.heap)
-        or n[URGENT_END] + live > len(s.urgent) or n[NORMAL_END] + live > len(s.normal) or n[STARTS_END] + 2 > len(s.starts)
+        n[WORKERS] + len(a.branches) + 2 + n[TOKENS] * a.numbers[ANY_GATHER] > len(s.worker) or n[BATCHES] + 2 > len(s.batch)
+        or n[HEAP] + live > len(s.heap) or n[URGENT_END] + live > len(s.urgent)
+        or n[NORMAL_END] + live > len(s.normal) or n[STARTS_END] + 2 > len(s.starts)
         or n[WARNINGS] + live > len(s.warnings) or n[TRUTHS] + 8 > len(s.truth) or n[ROWS] + 2 * live + 1200 > len(s.rows))
 
 
@@ -302,7 +309,7 @@ def note(s: Any, w: int, kind: int, since: int, value: float, reason: int, resou
 
 @hot
 def _note(s: Any, w: int, kind: int, since: int, value: float, reason: int, resource: int) -> None:
-    put(s, s.n[NOW], since, kind, s.worker[w, BATCH], 0, s.worker[w, NUMBER], s.worker[w, STEP], s.worker[w, ATTEMPT], resource, -1, value,
-        reason, 0)
+    put(s, s.n[NOW], since, kind, s.worker[w, BATCH], 0, s.worker[w, NUMBER], s.worker[w, STEP], s.worker[w, ATTEMPT], resource,
+        s.worker[w, RUN_NUMBER], value, reason, 0)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from foundry.engine.floor import Floor, Job
 from foundry.engine.lines import Worker
-from foundry.engine.tokens import Token
+from foundry.engine.tokens import GATHERING, WORKING, Token
 
 Tokens = dict[tuple[int, int], Token]
 
@@ -27,7 +27,7 @@ def overdue(floor: Floor, tokens: Tokens) -> list[Token]:
     """Tokens that have waited for `starvation_d` or longer, in order of batch and token."""
     limit = floor.env.now - floor.tables.starvation_s
     return [token for _, token in sorted(tokens.items())
-            if (token.line is not None or token.ready is not None) and token.since_s <= limit]
+            if (token.line is not None or token.ready is not None) and token.state != WORKING and token.since_s <= limit]
 
 
 def find_deadlock(floor: Floor, tokens: Tokens) -> Deadlock | None:
@@ -91,8 +91,10 @@ def _could_go_on(worker: Worker, left: list[int], stuck: set[int]) -> bool:
 
 
 def _awaited(worker: Worker) -> list[Worker]:
-    """Side tokens a join waits for, or the repairs a stopped or set-aside token waits for."""
+    """Side tokens a join waits for, the run that a token goes with, or the repairs a stopped or set-aside token waits for."""
     jobs: list[Worker] = [unit.job for unit in worker.kept() if unit.down and unit.job is not None]
+    if isinstance(worker, Token) and (worker.run is not None or worker.state == GATHERING):
+        return [] if worker.run is None else [worker.run]
     if isinstance(worker, Token) and worker.step is not None and not jobs:
         return [side for (branch, _), side in worker.of.sides.items() if branch in worker.step.join]
     return jobs

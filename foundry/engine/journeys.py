@@ -28,7 +28,7 @@ from foundry.engine.lines import (
     Worker,
     called,
 )
-from foundry.engine.tokens import ASIDE, CULTURE, JOINING, STOPPED, WAITING, WORKING, Batch, Leaves, Redone, Token, Turned
+from foundry.engine.tokens import ASIDE, CULTURE, GATHERING, JOINING, STOPPED, WAITING, WORKING, Batch, Leaves, Redone, Token, Turned
 from foundry.events import Kind
 from foundry.tables import ABORT, FIRST_DEVIATION, FIT, GIVE_UP, GO_ON, LOSE, NEVER, PAUSE, REDO, WAIT, HoldRow, NeedRow, StepRow, Tables
 
@@ -57,6 +57,10 @@ class Journeys(Floor):
         """What the end of the work brings; returns the next step."""
 
     @abstractmethod
+    def travel(self, token: Token, latest: int) -> Happening:
+        """The step is done with others as one run."""
+
+    @abstractmethod
     def turn(self, token: Token, turned: Turned) -> int:
         """The step is left by another way; returns the next step."""
 
@@ -74,7 +78,7 @@ class Journeys(Floor):
 
     def note(self, token: Token, kind: int, since: int, value: float = -1.0, reason: int = 0, where: int = -1) -> None:
         """A row about a token that ends now."""
-        self.rows += (self.env.now, since, kind, token.label, where, reason)
+        self.rows += (self.env.now, since, kind, token.label, token.where if where < 0 else where, reason)
         self.values.append(value)
 
     def journey(self, token: Token, step: int) -> Happening:
@@ -94,7 +98,7 @@ class Journeys(Floor):
         self.visits_now += 1
         if self.visits_now > ROUNDS:
             self._goes_nowhere(step)
-        self._next_attempt(token, step)
+        self.next_attempt(token, step, token.visits.get(step.index, 0) + 1)
         try:
             if step.join:
                 yield from self.join(token)
@@ -104,8 +108,11 @@ class Journeys(Floor):
                 if target > self.env.now:
                     yield from self.culture(token, target)
             token.queued_s, token.priority, token.shift = self.env.now, step.priority, step.shift
+            if step.gather_k:
+                yield from self.travel(token, latest)
+                return self.end_of_step(token)
             if latest < NEVER:
-                self._watch_latest(token, latest)
+                self._in_time(token, latest)
             while True:
                 try:
                     if token.held and self._hold_down(token):
@@ -121,17 +128,18 @@ class Journeys(Floor):
                     return self.end_of_step(token)
                 except Redone:
                     self.record(token, step.index)
-                    self._next_attempt(token, step)
+                    self.next_attempt(token, step, token.attempt + 1)
                     if latest < NEVER:
-                        self._watch_latest(token, latest)
+                        self._in_time(token, latest)
         except Turned as turned:
             return self.turn(token, turned)
 
-    def _next_attempt(self, token: Token, step: StepRow) -> None:
+    def next_attempt(self, token: Token, step: StepRow, attempt: int) -> None:
+        """A visit of its own, for the draws and for the log."""
         token.step = step
-        token.attempt = token.visits[step.index] = token.visits.get(step.index, 0) + 1
+        token.attempt = token.visits[step.index] = attempt
         token.label = len(self.visits) // 4
-        self.visits += (token.batch, token.number, step.index, token.attempt)
+        self.visits += (token.batch, token.number, step.index, attempt)
 
     def _goes_nowhere(self, step: StepRow) -> None:
         """Steps that are too late for each other would go round without a round of the floor (T3)."""
@@ -251,15 +259,18 @@ class Journeys(Floor):
             yield from self._wait(token, ASIDE, "aside", self.blocked)
         return self.line(token, token.step)
 
-    def _watch_latest(self, token: Token, latest: int) -> None:
-        """In line no later than this second."""
+    def _in_time(self, token: Token, latest: int) -> None:
+        """In line until this second, the last in which the step may start."""
         if self.env.now > latest:
             self.answer(token, Call(LATE_CALL))
+        self.watch_latest(token, latest)
+
+    def watch_latest(self, token: Token, latest: int) -> None:
         step, attempt = token.step, token.attempt
         event = self.due(latest + 1 - self.env.now, LATEST, token.batch, token.number)
 
         def late(_: simpy.Event) -> None:
-            if token.step is step and token.attempt == attempt and token.state in (WAITING, ASIDE) and token.process is not None:
+            if token.step is step and token.attempt == attempt and token.state in (WAITING, ASIDE, GATHERING) and token.process is not None:
                 token.process.interrupt(Call(LATE_CALL))
 
         event.callbacks.append(late)
@@ -289,11 +300,11 @@ class Journeys(Floor):
         token, step = worker, worker.step
         assert step is not None
         now = self.env.now
-        self.rows += (now, token.since_s, QUEUED_KIND, token.label, -1, 0)
+        self.rows += (now, token.since_s, QUEUED_KIND, token.label, token.where, 0)
         self.values.append(-1.0)
         token.since_s = token.started[step.index] = now
         token.state, token.stopped = WORKING, False
-        token.driver = self._driver(token) if step.driver >= 0 else 0.0
+        token.driver = self.driver_of(token) if step.driver >= 0 else 0.0
         if token.latent is not None and step.rate and not step.jump:
             token.latent.begin(self, step, token.visit(), token.of.readings)
         if step.cancels and token.main:
@@ -307,7 +318,7 @@ class Journeys(Floor):
         """The work is done."""
         if token.shift == PAUSE:
             self.pausable.pop((token.batch, token.number), None)
-        self.rows += (self.env.now, token.since_s, WORKED_KIND, token.label, -1, 0)
+        self.rows += (self.env.now, token.since_s, WORKED_KIND, token.label, token.where, 0)
         self.values.append(-1.0 if token.stopped else token.driver)
 
     def _duration(self, token: Token) -> int:
@@ -318,7 +329,7 @@ class Journeys(Floor):
             drawn *= step.base_s + step.per_s * token.driver
         return max(0, math.floor(drawn + 0.5))
 
-    def _driver(self, token: Token) -> float:
+    def driver_of(self, token: Token) -> float:
         step = token.step
         assert step is not None
         if step.driver >= FIRST_DEVIATION:

@@ -117,13 +117,16 @@ class Latent:
         return max(0, int(self.record[VIALS]) - tables.qc_vials) // tables.vials_per_dose
 
 
-def read(floor: Lines, latent: Latent | None, step: StepRow, visit: Visit) -> tuple[float, int]:
-    """What the assay of a step reports now, and its mark (K4). Without biology every true value is 0."""
+def read(floor: Lines, latent: Latent | None, step: StepRow, visit: Visit, run: Visit) -> tuple[float, int]:
+    """What the assay of a step reports now, and its mark (K4). Without biology every true value is 0.
+
+    All that are read in one run are invalid together: that draw has the address ``run`` (F5).
+    """
     assay, now = floor.tables.assays[step.look], floor.env.now
     true = 0.0 if latent is None else float(rules.attribute(assay.attribute, latent.now(now), float(now)))
     z = normal_quantile(floor.uniform(step.read_keys[0], *visit)) if assay.cv > 0 or assay.sd > 0 else 0.0
     u_false = floor.uniform(step.read_keys[1], *visit) if assay.false_positive > 0 else 1.0
-    u_invalid = floor.uniform(step.read_keys[2], *visit) if assay.invalid_rate > 0 else 1.0
+    u_invalid = floor.uniform(step.read_keys[2], *run) if assay.invalid_rate > 0 else 1.0
     value, mark = measure(assay.kind, true, assay.bias, assay.cv, assay.sd, assay.lod, assay.decimals, assay.false_positive,
                           assay.invalid_rate, assay.fails_low, z, u_false, u_invalid)
     return min(value, assay.highest), mark

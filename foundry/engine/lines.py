@@ -221,7 +221,7 @@ class Lines(ABC):
     """Time, draws, and the lines in which work waits for pools. The layers above add units, journeys and batches."""
 
     __slots__ = (
-        "calendar_bits", "calendar_of", "closing", "env", "free", "grid", "happened", "idle", "instant", "laws", "max_events",
+        "calendar_bits", "calendar_of", "closing", "env", "free", "gathers", "grid", "happened", "idle", "instant", "laws", "max_events",
         "never", "news", "open", "replication", "rounds", "rows", "seed", "settled", "spinning", "tables", "unfit",
         "unhindered", "units", "values", "visits", "waiting", "wheres",
     )
@@ -245,8 +245,9 @@ class Lines(ABC):
         self.calendar_of = [pool.calendar for pool in tables.pools]
         self.closing = [NEVER] * (calendars + 1)                                            # by calendar; the last for pools without one
         self.waiting: dict[Line, None] = {}
+        self.gathers = any(step.gather_k for step in tables.steps)
         self.news = False                   # work may have become able to start
-        self.settled = True                 # another round without news would start nothing
+        self.settled = not self.gathers     # another round without news would start nothing
         self.unfit: list[Line] = []         # would not end before a closing: out of the rounds until one of its pools opens
         self.unhindered: list[Worker] = []  # they wait for nothing but the end of what is due
         self.instant, self.rounds, self.happened, self.max_events = -1, 0, 0, tables.max_events
@@ -305,6 +306,10 @@ class Lines(ABC):
         return worker.go
 
     @abstractmethod
+    def form_runs(self) -> None:
+        """Tokens that wait for each other become runs (F5)."""
+
+    @abstractmethod
     def begin(self, worker: Worker) -> None:
         """The work starts in this instant: all that the layers above do at a start, and its first stage falls due."""
 
@@ -343,6 +348,8 @@ class Lines(ABC):
         self.rounds += 1
         if self.rounds > ROUNDS:
             self._goes_round(now)
+        if self.gathers:
+            self.form_runs()
         if self.unhindered:
             self._let_go()
         if not self.news and self.settled:
@@ -372,7 +379,7 @@ class Lines(ABC):
                 self.begin(worker)
             if self.rounds > ROUNDS - 100:
                 self.spinning.add(worker.label)
-        self.settled = not reserved
+        self.settled = not reserved and not self.gathers
 
     def _let_go(self) -> None:
         """Start what needs nothing: it takes nothing from anybody, so its rank is of no consequence."""

@@ -17,10 +17,10 @@ import numpy.typing as npt
 import simpy
 
 from foundry.engine.diagnosis import Deadlock, find_deadlock, overdue
-from foundry.engine.journeys import Journeys
+from foundry.engine.gathering import Gathering
 from foundry.engine.latent import Latent, read
 from foundry.engine.lines import ABORT_CALL, ARRIVAL, LEAVE_CALL, Call, Happening, Overrun
-from foundry.engine.tokens import ASIDE, GONE, JOINING, STOPPED, WAITING, WORKING, Batch, Leaves, Token, Turned
+from foundry.engine.tokens import ASIDE, GATHERING, GONE, JOINING, STOPPED, WAITING, WORKING, Batch, Leaves, Token, Turned
 from foundry.events import Kind, from_flat, records_dtype
 from foundry.streams import fold
 from foundry.tables import END, GIVE_UP, STOP, BandRow, BranchRow, PanelRow, Tables
@@ -52,7 +52,7 @@ def run(tables: Tables, seed: int, replication: int) -> Run:
     return Engine(tables, seed, replication).run()
 
 
-class Engine(Journeys):
+class Engine(Gathering):
     """One replication."""
 
     __slots__ = (
@@ -156,12 +156,14 @@ class Engine(Journeys):
                     kind, visit = unit.shown
                     self.rows += (end, unit.since, kind, visit, unit.where, 0)
                     self.values.append(-1.0)
-        kinds = {JOINING: QUEUED_KIND, WAITING: QUEUED_KIND, ASIDE: QUEUED_KIND, WORKING: WORKED_KIND, STOPPED: STOPPED_KIND}
+        kinds = {JOINING: QUEUED_KIND, WAITING: QUEUED_KIND, ASIDE: QUEUED_KIND, GATHERING: QUEUED_KIND, WORKING: WORKED_KIND,
+                 STOPPED: STOPPED_KIND}
         for waiting in self.tokens.values():
             if waiting.state in kinds:
-                reason = {JOINING: "join", ASIDE: "aside"}.get(waiting.state, "")
-                self.note(waiting, kinds[waiting.state], waiting.since_s, waiting.driver if waiting.state == WORKING and not waiting.stopped
-                          else -1.0, self.reason[reason])
+                member = waiting.state == GATHERING or waiting.run is not None
+                reason = "gather" if member else {JOINING: "join", ASIDE: "aside"}.get(waiting.state, "")
+                worked = waiting.state == WORKING and not waiting.stopped and not member
+                self.note(waiting, kinds[waiting.state], waiting.since_s, waiting.driver if worked else -1.0, self.reason[reason])
         for since, number in self.cap_queue:
             self._waited_for_cap(since, number)
 
@@ -213,11 +215,11 @@ class Engine(Journeys):
         token = batch.main = Token(batch, 0, 0, None, self.env.now)
         if self.tables.biology:
             token.latent = Latent.of_batch(self, number)
-        self._set_out(token, self.tables.first_step)
+        self.set_out(token, self.journey(token, self.tables.first_step))
 
-    def _set_out(self, token: Token, step: int) -> None:
+    def set_out(self, token: Token, journey: Happening) -> None:
         self.tokens[token.batch, token.number] = token
-        token.process = simpy.Process(self.env, self.journey(token, step))
+        token.process = simpy.Process(self.env, journey)
 
     def _leave_cap(self, batch: Batch) -> None:
         if not batch.in_cap:
@@ -300,7 +302,8 @@ class Engine(Journeys):
         assert step is not None
         at_line = token.branch is None or token.branch.assay < 0
         for again in range(REREADS if at_line else 1):
-            value, mark = read(self, token.latent, step, token.visit(again))
+            visit = token.visit(again)
+            value, mark = read(self, token.latent, step, visit, token.shared(again) if step.gather_k else visit)
             self.note(token, MEASURED_KIND, self.env.now, value, self.marks[mark], self.first_assay + step.look)
             if mark != INVALID:
                 token.of.readings[step.look] = token.reading = value
@@ -340,14 +343,14 @@ class Engine(Journeys):
         assert step is not None
         old = batch.sides.pop((row.index, step.index), None)
         if old is not None:
-            self._dismiss(old, self.reason["superseded"])
+            self.dismiss(old, self.reason["superseded"])
         batch.tokens += 1
         side = Token(batch, batch.tokens, fold(token.path, row.key, token.attempt), row, self.env.now)
         if token.latent is not None:
             side.latent = token.latent.sample(row, self.env.now)
         side.fork = (row.index, step.index)
         batch.sides[side.fork] = side
-        self._set_out(side, row.first)
+        self.set_out(side, self.journey(side, row.first))
 
     def _result(self, token: Token, mark: int, value: float) -> int:
         """Invalid runs are done again, readings out of limits repeated (K6). Returns the next step or END."""
@@ -371,7 +374,8 @@ class Engine(Journeys):
     def _report(self, token: Token, reason: int) -> None:
         """A side token is done: its join may go on, or its result, or its failure, ends the batch (F6)."""
         batch, row, main = token.of, token.branch, token.of.main
-        assert row is not None
+        if row is None:
+            return                                          # a run
         if batch.sides.get(token.fork) is token:
             del batch.sides[token.fork]
         if main is None or batch.ended or token.cancelled >= 0:
@@ -386,18 +390,18 @@ class Engine(Journeys):
         if main.state == JOINING and main.ready is not None and not main.ready.triggered and not self._awaited(main):
             main.ready.succeed()
 
-    def _dismiss(self, side: Token, reason: int) -> None:
+    def dismiss(self, token: Token, reason: int) -> None:
         """Cancelled: at work it finishes the step and leaves, else it leaves now (F4)."""
-        if side.cancelled >= 0:
+        if token.cancelled >= 0:
             return
-        side.cancelled = reason
-        self.withdraw(side)
-        if side.state != WORKING and side.process is not None:
-            side.process.interrupt(Call(LEAVE_CALL, None, 0, reason))
+        token.cancelled = reason
+        self.withdraw(token)
+        if token.state != WORKING and token.process is not None:
+            token.process.interrupt(Call(LEAVE_CALL, None, 0, reason))
 
     def cancel(self, batch: Batch, branches: tuple[int, ...]) -> None:
         for key in [k for k in batch.sides if k[0] in branches]:
-            self._dismiss(batch.sides.pop(key), self.reason["cancelled"])
+            self.dismiss(batch.sides.pop(key), self.reason["cancelled"])
 
     def _decide(self, token: Token) -> None:
         """Each panel takes or rejects the batch; decided for its last market the batch ends (F4)."""
@@ -445,7 +449,7 @@ class Engine(Journeys):
     def _end_batch(self, batch: Batch) -> None:
         batch.ended = True
         for side in list(batch.sides.values()):
-            self._dismiss(side, self.reason["cancelled"])
+            self.dismiss(side, self.reason["cancelled"])
         batch.sides = {}
         self._leave_cap(batch)
         self.ended += 1

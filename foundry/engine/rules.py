@@ -334,3 +334,10 @@ def attribute(code: int, record: Vector, now_s: float) -> float:
     elif code == 21:  # abnormal_fraction
         return contamination.abnormal_fraction(record[CLONE_FRACTION], record[ONSET_ABNORMAL_CLONE], grown_s)
     return 0.0
+
+
+@njit("void(int64, float64[:, ::1], float64[::1], float64[::1])", cache=True, nogil=True)
+def attributes(code: int, records: Vector, now_s: Vector, out: Vector) -> None:
+    """`attribute` of many records, float64 (n, 39), each at its own second, to ``out``; other threads run meanwhile."""
+    for k in range(len(out)):
+        out[k] = attribute(code, records[k], now_s[k])

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from foundry.engine.latent import Latent, Visit
 from foundry.engine.lines import FINISH, Unit, Worker, place
-from foundry.tables import BranchRow, HoldRow, StepRow
+from foundry.tables import NEVER, BranchRow, HoldRow, StepRow
 from qc.disposition import Disposition
 
-CULTURE, JOINING, WAITING, ASIDE, WORKING, STOPPED, GONE = range(7)
+CULTURE, JOINING, WAITING, ASIDE, WORKING, STOPPED, GONE, GATHERING = range(8)
 
 
 class Turned(Exception):
@@ -55,8 +56,8 @@ class Token(Worker):
     """A batch's main token (number 0) or a side token: what it has visited, holds and is."""
 
     __slots__ = (
-        "attempt", "branch", "came_s", "cancelled", "driver", "ended", "fork", "held", "latent", "main", "misses", "new_holds",
-        "of", "path", "reading", "since_s", "state", "step", "started", "visits",
+        "attempt", "branch", "came_s", "cancelled", "driver", "ended", "fork", "held", "latent", "latest", "main", "misses", "new_holds",
+        "of", "path", "reading", "run", "shares", "since_s", "state", "step", "started", "visits", "where",
     )
 
     def __init__(self, of: Batch, number: int, path: int, branch: BranchRow | None, now: int) -> None:
@@ -79,10 +80,19 @@ class Token(Worker):
         self.driver = 0.0                                   # amount at the start of the visit
         self.fork = (-1, -1)                                # (branch, fork step) of a side token
         self.cancelled = -1                                 # reason, once its result no longer counts
+        self.run: Run | None = None                         # that it goes with (F5)
+        self.where = -1                                     # in the log: the run that it goes with, or is
+        self.latest = NEVER                                 # last second in which its run may start
+        self.shares: Visit = (0, 0, 0)                      # address of the draws it shares with its run
 
     def visit(self, again: int = 0) -> Visit:
         """Address of the draws of this visit; ``again`` counts readings repeated at the line."""
         return self.batch, self.path, self.attempt + (again << 16)
+
+    def shared(self, again: int) -> Visit:
+        """Address of the draws it shares with its run."""
+        batch, path, attempt = self.shares
+        return batch, path, attempt + (again << 16)
 
     def kept(self) -> Iterable[Unit]:
         yield from super().kept()
@@ -95,3 +105,25 @@ class Token(Worker):
                 return row.on_down
         assert self.step is not None
         return self.step.on_down
+
+    def as_member(self) -> Member:
+        return Member(self.queued_s, self.batch, self.number, self)
+
+
+class Member(NamedTuple):
+    """A token that waits for a run or goes with one, in the order of rank (N2)."""
+
+    queued_s: int
+    batch: int
+    number: int
+    token: Token
+
+
+class Run(Token):
+    """Tokens that go through a step together (F5). It has no cells and no branch."""
+
+    __slots__ = ("members",)
+
+    def __init__(self, of: Batch, number: int, path: int, now: int) -> None:
+        super().__init__(of, number, path, None, now)
+        self.members: list[Member] = []                     # in the order of rank

@@ -73,13 +73,17 @@ def write_report(folder: Path, *, plain: bool = False) -> Path:
 
 def render(results: Results, *, plain: bool = False) -> str:
     """The page as text."""
-    sections = build_sections(results)
+    return page(_head(results), build_sections(results), plain=plain)
+
+
+def page(head: Mapping[str, Any], sections: Sequence[Section], *, plain: bool = False) -> str:
+    """A page as text from what the template wants to know of its head, and its sections. ``assumed`` None leaves out the assumptions."""
     script = _asset("page.js")
     plotly = get_plotlyjs()
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["tie"] = tie
     return environment.from_string(_asset("template.html.j2")).render(
-        **_head(results),
+        **head,
         sections=sections,
         css=theme_css() + _asset("page.css"),
         script=script,

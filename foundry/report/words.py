@@ -83,6 +83,8 @@ MEASURES: Final[dict[str, Measure]] = {
     "work_in_progress_cost": Measure("Money in unfinished batches", "money"),
     "overtime_h": Measure("Overtime", "hours"),
     "queue_wait_h": Measure("Queue wait", "hours"),
+    "gather_wait_h": Measure("Wait for a run", "hours"),
+    "members_per_run": Measure("Members per run", "count", 0, "members"),
     "utilisation": Measure("Utilisation", "share"),
     "state_share": Measure("Share of time", "share"),
 }

@@ -154,7 +154,11 @@ def test_n4_a_step_done_again_in_its_procedure_asks_for_no_second_unit() -> None
     ("steps: [{name: a, look: count, pass_if: {at_least: 0.5}}]", "0.5 has more digits than assay `count` reports (decimals: 0)"),
     ("steps: [{name: a, look: count, pass_if: {at_least: 5, at_most: 4}}]", "at_most 4 is below at_least 5: no reading passes"),
     ("steps: [{name: a, on_down: {wait: 0.5, abort: 0.4}}]", "the chances add up to 0.9; they must add up to 1"),
-    ("steps: [{name: a, materials: {m: {per: members, each: 1}}}]", "`members` belongs to gather, which is not built yet"),
+    ("steps: [{name: a, materials: {m: {per: members, each: 1}}}]", "`members` are those of a run; this step does not gather"),
+    ("steps: [{name: a, gather: {k: 2, limit_h: 1}, materials: {m: {per: vials, each: 1}}}]", "a run has members, no `vials`; use members"),
+    ("procedures: [{name: a, hold: {v: {pool: reactor, until: t}}, steps: [{name: s}]}, "
+     "{name: b, steps: [{name: t, gather: {k: 2, limit_h: 1}}]}]",
+     "a step that gathers stands outside every hold; `v` of unit procedure `a` is kept here"),
     ("procedures: [{name: a, hold: {v: {pool: reactor, on_down: redo}}, steps: [{name: s}]}]",
      "redo is for the units of a step; allowed for a hold: wait, lose, abort"),
     ("procedures: [{name: a, hold: {v: {pool: reactor, count: 2, on_down: {wait: 0.9, lose: 0.1}}}, steps: [{name: s}]}]",

@@ -336,7 +336,7 @@ def record(time_s: int, step: int, cells: float) -> tuple[float, ...]:
 
 
 def test_the_course_of_a_batch_is_its_state_after_the_last_step() -> None:
-    from foundry.engine.rules import attribute
+    from foundry.engine.rules import attributes
     from foundry.events import records_dtype
     from foundry.outcomes import BATCHES
 
@@ -346,11 +346,11 @@ def test_the_course_of_a_batch_is_its_state_after_the_last_step() -> None:
     batch = np.zeros(1, dtype=BATCHES)
     batch["start_s"], batch["end_s"] = 100, 3 * day + 7200
 
-    (cells,), (purity,), _ = courses(records, batch, (0, 100 * day), attribute)
+    (cells,), (purity,), _ = courses(records, batch, (0, 100 * day), attributes)
 
     assert [None if math.isnan(value) else value for value in cells] == [None, 5.0, 5.0, 8.0, 8.0]
     assert purity[1] == 1.0
-    assert courses(records, batch, (day, 100 * day), attribute).size == 0
+    assert courses(records, batch, (day, 100 * day), attributes).size == 0
 
 
 def test_days_that_few_batches_reach_are_left_out() -> None:

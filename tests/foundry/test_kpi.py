@@ -45,7 +45,7 @@ SEED, COUNT, LOOK = range(3)
 
 def step_row(index, every_s, *bands):
     """A step whose bands go to these steps."""
-    return SimpleNamespace(index=index, every_s=every_s, bands=tuple(BandRow(0.0, 1.0, go, 0, 0) for go in bands))
+    return SimpleNamespace(index=index, every_s=every_s, gather_k=0, bands=tuple(BandRow(0.0, 1.0, go, 0, 0) for go in bands))
 
 
 # seed is done again; count looks again every 12 h; look goes back through seed, a day later

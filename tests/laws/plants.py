@@ -110,7 +110,7 @@ def _cells(made: Tables, row: Any) -> tuple[str, ...]:
     kind, batch, token, step, attempt, unit = (int(row[name]) for name in ("kind", "batch", "token", "step", "attempt", "unit"))
     where = "" if row["resource"] < 0 else made.resource_names[row["resource"]]
     if unit >= 0:
-        where = f"{where} {unit}"
+        where = f"{where or 'run'} {unit}"
     elif where:
         where = f"{where}={row['value']:g}"
     return (clock(int(row["since_s"])), clock(int(row["time_s"])) + ("…" if row["open"] else ""), Kind(kind).name,

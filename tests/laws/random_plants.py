@@ -49,9 +49,29 @@ class Dice:
         return self.random.randint(low, high)
 
 
-def scenario(seed: int) -> Plan:
-    """The random scenario of a seed, as a file would hold it."""
-    return _Maker(seed).scenario()
+def scenario(seed: int, *, gathering: bool = False) -> Plan:
+    """The random scenario of a seed, as a file would hold it; with ``gathering`` some steps of some plants gather (F5)."""
+    plan = _Maker(seed).scenario()
+    if gathering:
+        _gather(plan, Dice(seed + 1_000_000))
+    return plan
+
+
+def _gather(plan: Plan, dice: Dice) -> None:
+    """In a part of the plants some steps of samples, of the side branch and of the main line outside holds gather (F5)."""
+    if dice.chance(0.4):
+        return
+    sides = [step for assay in plan["lab"]["assays"].values() for step in assay.get("steps", [])]
+    sides += [step for branch in plan["recipe"]["branches"].values() for step in branch["steps"]]
+    procedures = plan["recipe"]["unit_procedures"]
+    kept = any("until" in hold for procedure in procedures for hold in procedure.get("hold", {}).values())
+    free = [step for procedure in procedures if "hold" not in procedure and not kept for step in procedure["steps"]]
+    for step in [step for step in sides if dice.chance(0.5)] + [step for step in free if dice.chance(0.25)]:
+        if "per" not in step and "repeat" not in step:
+            step["gather"] = {"k": dice.pick(2, 2, 3, 5), "limit_h": dice.pick(0, 6, 24, 48)}
+            if dice.chance(0.3):
+                step |= {"duration_h": 1, "per": "members", "per_h": dice.pick(0.25, 0.5), "planned_h": 3}
+                step.pop("spread", None)
 
 
 class _Maker:

@@ -60,7 +60,7 @@ def assert_equal(pair: Pair, name: Any = "") -> None:
 
 
 def random_tables(number: int) -> Tables:
-    return tabulate(Scenario.model_validate(random_plants.scenario(number)))
+    return tabulate(Scenario.model_validate(random_plants.scenario(number, gathering=True)))
 
 
 def fired(pair: Pair) -> set[str]:
