@@ -9,7 +9,7 @@ import simpy
 
 from foundry.engine.journeys import Journeys
 from foundry.engine.lines import GATHER, LATE_CALL, LEAVE_CALL, Call, Deciding, Happening, Worker, called
-from foundry.engine.tokens import CULTURE, GATHERING, WAITING, WORKING, Leaves, Member, Redone, Run, Token, Turned
+from foundry.engine.tokens import CULTURE, GATHERING, WAITING, WORKING, Leaves, Member, Run, Token, Turned
 from foundry.events import Kind
 from foundry.tables import NEVER, StepRow, Tables
 
@@ -132,22 +132,16 @@ class Gathering(Journeys):
         step, reason = run.step, 0
         assert step is not None
         try:
-            while True:
+            stage: simpy.Event | None = self.line(run, step)
+            while stage is not None:
                 try:
-                    stage: simpy.Event | None = self.line(run, step)
-                    while stage is not None:
-                        try:
-                            yield stage
-                            stage = self.next_stage(run)
-                        except simpy.Interrupt as interrupt:
-                            stage = yield from self.interrupted(run, called(interrupt))
-                    self.done(run)
-                    break
-                except Redone:
-                    self._again(run)
-                except Turned as turned:
-                    reason = turned.reason
-                    break
+                    yield stage
+                    stage = self.next_stage(run)
+                except simpy.Interrupt as interrupt:
+                    stage = yield from self.interrupted(run, called(interrupt))
+            self.done(run)
+        except Turned as turned:
+            reason = turned.reason
         except Leaves as leaves:
             self.leave(run, leaves.reason)
             return
@@ -184,9 +178,12 @@ class Gathering(Journeys):
                     self.interrupt(member.token, Call(LEAVE_CALL, None, 0, member.token.cancelled))
         yield from super().stop(token, call)
 
-    def _again(self, run: Run) -> None:
-        """The visit of all members ends without effect, and the run queues again (B2 redo)."""
-        step = run.step
+    def redo(self, token: Token) -> None:
+        """The visit of all members of a run ends without effect, and the run queues again (B2)."""
+        if not isinstance(token, Run):
+            super().redo(token)
+            return
+        run, step = token, token.step
         assert step is not None
         self.next_attempt(run, step, run.attempt + 1)
         for member in run.members:

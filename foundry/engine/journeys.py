@@ -19,7 +19,6 @@ from foundry.engine.lines import (
     SHUT_CALL,
     TARGET,
     Call,
-    Deciding,
     Happening,
     Line,
     Overrun,
@@ -81,58 +80,50 @@ class Journeys(Floor):
         self.rows += (self.env.now, since, kind, token.label, token.where if where < 0 else where, reason)
         self.values.append(value)
 
-    def journey(self, token: Token, step: int) -> Happening:
-        """Step after step, until the token leaves."""
+    def journey(self, token: Token, to: int) -> Happening:
+        """Step after step, until the token leaves. Of each: samples it joins, culture until its window, the line, the work."""
         try:
-            while step >= 0:
-                step = yield from self.visit(token, self.steps[step])
+            while to >= 0:
+                step, before = self.steps[to], token.step
+                self._count_visit(step)
+                self.next_attempt(token, step, token.visits.get(to, 0) + 1)
+                try:
+                    if step.join:
+                        yield from self.join(token)
+                    token.latest = NEVER
+                    if step.window:
+                        target, token.latest = self.window(token, step, before)
+                        if target > self.env.now:
+                            yield from self.culture(token, target)
+                    token.queued_s, token.priority, token.shift = self.env.now, step.priority, step.shift
+                    if step.gather_k:
+                        yield from self.travel(token, token.latest)
+                    else:
+                        self._in_time(token)
+                        if token.held:
+                            yield from self.whole(token)
+                        stage: simpy.Event | None = self.line(token, step)
+                        while stage is not None:
+                            try:
+                                yield stage
+                                stage = self.next_stage(token)
+                            except simpy.Interrupt as interrupt:
+                                stage = yield from self.interrupted(token, called(interrupt))
+                        self.done(token)
+                    to = self.end_of_step(token)
+                except Turned as turned:
+                    to = self.turn(token, turned)
             self.leave(token, self.reason["finished" if token.main else "joined"])
         except Leaves as leaves:
             self.leave(token, leaves.reason, leaves.doses)
 
-    def visit(self, token: Token, step: StepRow) -> Deciding:
-        """One step: samples it joins, culture until its window, the line, the work. Returns the next step."""
-        before, now = token.step, self.env.now
-        if now != self.visit_instant:
-            self.visit_instant, self.visits_now = now, 0
+    def _count_visit(self, step: StepRow) -> None:
+        """Steps that are too late for each other would go round without a round of the floor (T3)."""
+        if self.env.now != self.visit_instant:
+            self.visit_instant, self.visits_now = self.env.now, 0
         self.visits_now += 1
         if self.visits_now > ROUNDS:
-            self._goes_nowhere(step)
-        self.next_attempt(token, step, token.visits.get(step.index, 0) + 1)
-        try:
-            if step.join:
-                yield from self.join(token)
-            latest = NEVER
-            if step.window:
-                target, latest = self.window(token, step, before)
-                if target > self.env.now:
-                    yield from self.culture(token, target)
-            token.queued_s, token.priority, token.shift = self.env.now, step.priority, step.shift
-            if step.gather_k:
-                yield from self.travel(token, latest)
-                return self.end_of_step(token)
-            if latest < NEVER:
-                self._in_time(token, latest)
-            while True:
-                try:
-                    if token.held and self._hold_down(token):
-                        yield from self._wait(token, ASIDE, "aside", self.blocked)
-                    stage: simpy.Event | None = self.line(token, step)
-                    while stage is not None:
-                        try:
-                            yield stage
-                            stage = self.next_stage(token)
-                        except simpy.Interrupt as interrupt:
-                            stage = yield from self.interrupted(token, called(interrupt))
-                    self.done(token)
-                    return self.end_of_step(token)
-                except Redone:
-                    self.record(token, step.index)
-                    self.next_attempt(token, step, token.attempt + 1)
-                    if latest < NEVER:
-                        self._in_time(token, latest)
-        except Turned as turned:
-            return self.turn(token, turned)
+            raise Overrun(f"{ROUNDS:,} visits at second {self.env.now}: a token goes round without end: {step.name}")
 
     def next_attempt(self, token: Token, step: StepRow, attempt: int) -> None:
         """A visit of its own, for the draws and for the log."""
@@ -140,10 +131,6 @@ class Journeys(Floor):
         token.attempt = token.visits[step.index] = attempt
         token.label = len(self.visits) // 4
         self.visits += (token.batch, token.number, step.index, attempt)
-
-    def _goes_nowhere(self, step: StepRow) -> None:
-        """Steps that are too late for each other would go round without a round of the floor (T3)."""
-        raise Overrun(f"{ROUNDS:,} visits at second {self.env.now}: a token goes round without end: {step.name}")
 
     def answer(self, token: Token, call: Call) -> None:
         """What an interrupt means to a token that does not work."""
@@ -237,33 +224,46 @@ class Journeys(Floor):
         line = self.lines.get((step.index, holds)) or self._new_line(step, holds)
         return self.enter(token, line)
 
-    def _hold_down(self, token: Token) -> bool:
-        """A unit that it holds is down: the token is set aside (B3)."""
+    def whole(self, token: Token) -> Happening:
+        """Set aside while a unit that it holds is down (B3)."""
         for _, units in token.held.values():
             for unit in units:
                 if unit.down:
-                    return True
-        return False
+                    yield from self._wait(token, ASIDE, "aside", self.blocked)
+                    return
 
     def interrupted(self, token: Token, call: Call) -> Resuming:
-        """An interrupt in line or at work; unless it ends the visit, the token stands in line again or goes on (B1-B3, F6)."""
+        """An interrupt in line or at work; unless it ends the visit, the work goes on or the token stands in line again (B1-B3, F6)."""
+        step = token.step
+        assert step is not None
         if token.end_s >= 0:
             token.worked_s += self.env.now - token.began_s
-            yield from self.stop(token, call)
-            return self.go_on(token)
-        assert token.step is not None
-        self.withdraw(token)
-        self._waited(token, token.since_s, "", call)
-        self.note(token, QUEUED_KIND, token.since_s)
-        if token.held and self._hold_down(token):
-            yield from self._wait(token, ASIDE, "aside", self.blocked)
-        return self.line(token, token.step)
+            try:
+                yield from self.stop(token, call)
+                return self.go_on(token)
+            except Redone:
+                self.redo(token)
+        else:
+            self.withdraw(token)
+            self._waited(token, token.since_s, "", call)
+            self.note(token, QUEUED_KIND, token.since_s)
+        yield from self.whole(token)
+        return self.line(token, step)
 
-    def _in_time(self, token: Token, latest: int) -> None:
-        """In line until this second, the last in which the step may start."""
-        if self.env.now > latest:
-            self.answer(token, Call(LATE_CALL))
-        self.watch_latest(token, latest)
+    def redo(self, token: Token) -> None:
+        """The visit ends without effect and the step is done again (B2)."""
+        step = token.step
+        assert step is not None
+        self.record(token, step.index)
+        self.next_attempt(token, step, token.attempt + 1)
+        self._in_time(token)
+
+    def _in_time(self, token: Token) -> None:
+        """In line until the last second in which the step may start."""
+        if token.latest < NEVER:
+            if self.env.now > token.latest:
+                self.answer(token, Call(LATE_CALL))
+            self.watch_latest(token, token.latest)
 
     def watch_latest(self, token: Token, latest: int) -> None:
         step, attempt = token.step, token.attempt
