@@ -150,11 +150,10 @@ class Gathering(Journeys):
             member.token.ready.succeed(reason)
         self.leave(run, self.reason["joined"])
 
-    def begin(self, worker: Worker) -> None:
-        super().begin(worker)
-        if isinstance(worker, Run):
-            for member in worker.members:
-                self._set_off(member.token)
+    def start_members(self, token: Token) -> None:
+        assert isinstance(token, Run)
+        for member in token.members:
+            self._set_off(member.token)
 
     def _set_off(self, token: Token) -> None:
         """The step of a member starts with its run."""

@@ -60,6 +60,10 @@ class Journeys(Floor):
         """The step is done with others as one run."""
 
     @abstractmethod
+    def start_members(self, token: Token) -> None:
+        """A run starts its step, and its members with it."""
+
+    @abstractmethod
     def turn(self, token: Token, turned: Turned) -> int:
         """The step is left by another way; returns the next step."""
 
@@ -99,7 +103,8 @@ class Journeys(Floor):
                     if step.gather_k:
                         yield from self.travel(token, token.latest)
                     else:
-                        self._in_time(token)
+                        if token.latest < NEVER:
+                            self._in_time(token)
                         if token.held:
                             yield from self.whole(token)
                         stage: simpy.Event | None = self.line(token, step)
@@ -256,14 +261,14 @@ class Journeys(Floor):
         assert step is not None
         self.record(token, step.index)
         self.next_attempt(token, step, token.attempt + 1)
-        self._in_time(token)
+        if token.latest < NEVER:
+            self._in_time(token)
 
     def _in_time(self, token: Token) -> None:
         """In line until the last second in which the step may start."""
-        if token.latest < NEVER:
-            if self.env.now > token.latest:
-                self.answer(token, Call(LATE_CALL))
-            self.watch_latest(token, token.latest)
+        if self.env.now > token.latest:
+            self.answer(token, Call(LATE_CALL))
+        self.watch_latest(token, token.latest)
 
     def watch_latest(self, token: Token, latest: int) -> None:
         step, attempt = token.step, token.attempt
@@ -313,6 +318,8 @@ class Journeys(Floor):
             self._show_work(token)
         token.plan(step.duration_s if step.duration_s >= 0 and step.per < 0 else self._duration(token))
         self.stage(token)
+        if step.gather_k:
+            self.start_members(token)
 
     def done(self, token: Token) -> None:
         """The work is done."""

@@ -145,8 +145,10 @@ class Worker(ABC):
 
     def plan(self, seconds: int) -> None:
         """Work of so many seconds; parts come back in the order of their times (N5)."""
-        self.end_s, self.worked_s = seconds, 0
-        self.parts = [need for need, _ in self.taken if 0 <= need.for_s < seconds] if self.taken else []
+        self.end_s, self.worked_s, self.parts = seconds, 0, []
+        for need, _ in self.taken:
+            if 0 <= need.for_s < seconds:
+                self.parts.append(need)
 
     def kept(self) -> Iterable[Unit]:
         """Units it keeps while stopped."""
@@ -379,6 +381,9 @@ class Lines(ABC):
                 self.begin(worker)
             if self.rounds > ROUNDS - 100:
                 self.spinning.add(worker.label)
+            if lines:
+                out_of = ~(self.idle & self.open)
+                lines = [line for line in lines if not line.gate & out_of]
         self.settled = not reserved and not self.gathers
 
     def _let_go(self) -> None:
