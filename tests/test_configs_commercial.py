@@ -59,7 +59,8 @@ PATH_A = {"thaw": (0, 4.0000e6), "look before P1": (6, 1.2476e8), "passage P1": 
 PATH = {SEMI: PATH_1, SEMI_2: PATH_2, AUTO_2: PATH_2, MANUAL_2: PATH_A}
 VIALS = {SEMI: 112, SEMI_2: 224, AUTO_2: 224, MANUAL_2: 201}
 
-# basis §2: units (but two laboratory robots, docs/scenarios.md), areas in m2, heads; starts a year of §0; other fixed cost x 1.8 from 60 starts
+# basis §2: units (but two laboratory robots, see docs/scenarios.md), areas in m2, heads; starts a year of §0; other fixed cost x 1.8 from
+# 60 starts
 UNITS = {
     SEMI: {"seed_unit": 2, "perfusion_unit": 2, "reactor_10L": 3, "wash_unit": 2, "fill_isolator": 1, "atline_analyser": 1, "mes_lite": 1,
            "welder": 4, "freezer_crf": 2, "ln2_store": 2, "cell_counter": 2, "flow_cytometer": 1, "pcr": 1, "potency_rig": 1,
