@@ -59,7 +59,8 @@ PATH_A = {"thaw": (0, 4.0000e6), "look before P1": (6, 1.2476e8), "passage P1": 
 PATH = {SEMI: PATH_1, SEMI_2: PATH_2, AUTO_2: PATH_2, MANUAL_2: PATH_A}
 VIALS = {SEMI: 112, SEMI_2: 224, AUTO_2: 224, MANUAL_2: 201}
 
-# basis §2: units, areas in m2, heads; starts a year of §0; other fixed cost x 1.8 from 60 starts
+# basis §2: units (but two laboratory robots, see docs/scenarios.md), areas in m2, heads; starts a year of §0; other fixed cost x 1.8 from
+# 60 starts
 UNITS = {
     SEMI: {"seed_unit": 2, "perfusion_unit": 2, "reactor_10L": 3, "wash_unit": 2, "fill_isolator": 1, "atline_analyser": 1, "mes_lite": 1,
            "welder": 4, "freezer_crf": 2, "ln2_store": 2, "cell_counter": 2, "flow_cytometer": 1, "pcr": 1, "potency_rig": 1,
@@ -69,7 +70,7 @@ UNITS = {
              "sterility_isolator": 1, "qc_small": 2, "em_system": 1},
     AUTO_2: {"seed_unit": 3, "perfusion_unit": 3, "reactor_10L": 16, "wash_unit": 2, "fill_isolator": 1, "robot": 2, "atline_analyser": 2,
              "mes_scada": 1, "store_auto": 1, "freezer_crf": 2, "ln2_store": 2, "cell_counter": 4, "flow_cytometer": 1, "pcr": 2,
-             "potency_rig": 3, "sterility_isolator": 1, "qc_small": 2, "em_system": 1, "qc_robot": 1},
+             "potency_rig": 3, "sterility_isolator": 1, "qc_small": 2, "em_system": 1, "qc_robot": 2},
     MANUAL_2: {"cabinet": 16, "incubator": 12, "centrifuge": 8, "manual_fill_pump": 2, "freezer_crf": 2, "ln2_store": 3, "cell_counter": 4,
                "flow_cytometer": 2, "pcr": 3, "potency_rig": 4, "sterility_isolator": 1, "qc_small": 2, "em_system": 2}}
 AREAS = {SEMI: (0, 88, 70, 72, 202), SEMI_2: (0, 108, 70, 72, 226), AUTO_2: (0, 60, 240, 72, 268), MANUAL_2: (304, 94, 70, 144, 514)}
