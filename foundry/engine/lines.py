@@ -216,7 +216,7 @@ class Due(simpy.Event):
         self.callbacks = []
         self._ok = True
         self._value = None
-        heappush(env._queue, (env.now + delay, place(kind, a, b), next(env._eid), self))
+        heappush(env._queue, (env.now + delay, 16 + (kind << 60) + (a << 28) + b, next(env._eid), self))
 
 
 class Lines(ABC):
@@ -472,15 +472,14 @@ class Lines(ABC):
 
     def _units(self, worker: Worker, p: int, count: int) -> list[Unit]:
         """The lowest-numbered free units of a pool."""
-        units = []
-        bits = self.free[p]
-        for _ in range(count):
+        bits, all_units, units = self.free[p], self.units[p], []
+        while count:
             lowest = bits & -bits
             bits ^= lowest
-            unit = self.units[p][lowest.bit_length() - 1]
-            unit.holder = worker
-            unit.dirty = unit.cleaned
+            unit = all_units[lowest.bit_length() - 1]
+            unit.holder, unit.dirty = worker, unit.cleaned
             units.append(unit)
+            count -= 1
         self.free[p] = bits
         if not bits:
             self.idle &= ~(1 << p)
