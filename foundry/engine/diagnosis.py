@@ -79,7 +79,7 @@ def _could_go_on(worker: Worker, left: list[int], stuck: set[int]) -> bool:
     """Whether units that none of the stuck has would serve a worker's next start, or what it awaits is not stuck."""
     if worker.line is None:
         return not any(id(w) in stuck for w in _awaited(worker))
-    asked = [0] * len(left)
+    asked: Counter[int] = Counter()
     for need in worker.line.needs:
         serving = next((p for p in need.pools if left[p] - asked[p] >= need.count), None)
         if serving is None:
@@ -87,7 +87,7 @@ def _could_go_on(worker: Worker, left: list[int], stuck: set[int]) -> bool:
         asked[serving] += need.count
     for hold in worker.line.holds:
         asked[hold.pool] += hold.count
-    return all(n == 0 or n <= free for n, free in zip(asked, left, strict=True))
+    return all(count <= max(0, left[p]) for p, count in asked.items())
 
 
 def _awaited(worker: Worker) -> list[Worker]:

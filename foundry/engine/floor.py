@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
 
 import simpy
 
@@ -21,14 +20,16 @@ from foundry.engine.lines import (
     Happening,
     Line,
     Lines,
+    Resuming,
     State,
     Unit,
     Worker,
-    called,
     place,
 )
 from foundry.events import Kind
 from foundry.tables import FIT, PAUSE, JobRow, NeedRow, Tables
+
+WORKING_KIND, DOWN_KIND = int(Kind.WORKING), int(Kind.DOWN)     # reading a member of an enumeration takes longer than a row
 
 
 class Job(Worker):
@@ -48,18 +49,20 @@ class Job(Worker):
 class Floor(Lines):
     """Units on the floor. One toggle process per calendar, never per operator."""
 
+    __slots__ = ("job_lines", "pausable", "stopped")
+
     def __init__(self, tables: Tables, seed: int, replication: int) -> None:
         super().__init__(tables, seed, replication)
         self.job_lines: dict[tuple[int, str], Line] = {}
         self.pausable: dict[tuple[int, int], Worker] = {}       # at work in a step that stops at closing
         self.stopped: dict[tuple[int, int], Worker] = {}
 
-    def mark(self, unit: Unit, kind: int, label: tuple[int, int, int, int] = (-1, -1, -1, -1)) -> None:
+    def mark(self, unit: Unit, state: State) -> None:
         """Show a state in the log; while the unit is down it waits (L3)."""
         if unit.down:
-            unit.wanted = (kind, *label)
+            unit.wanted = state
         else:
-            self._show(unit, (kind, *label))
+            self._show(unit, state)
 
     def _show(self, unit: Unit, state: State | None) -> None:
         shown = unit.shown
@@ -67,8 +70,7 @@ class Floor(Lines):
             return
         now = self.env.now
         if shown is not None and now > unit.since:
-            kind, batch, token, step, attempt = shown
-            self.rows += (now, unit.since, kind, batch, -1 if batch < 0 else 0, token, step, attempt, unit.pool.index, unit.number, 0, 0)
+            self.rows += (now, unit.since, *shown, unit.where, 0)
             self.values.append(-1.0)
         if unit.runs:
             self._working_clock(unit, shown, state)
@@ -77,7 +79,7 @@ class Floor(Lines):
 
     def _working_clock(self, unit: Unit, before: State | None, after: State | None) -> None:
         """Failures by seconds worked run while the unit works (B4)."""
-        was, runs = before is not None and before[0] == Kind.WORKING, after is not None and after[0] == Kind.WORKING
+        was, runs = before is not None and before[0] == WORKING_KIND, after is not None and after[0] == WORKING_KIND
         if was:
             unit.to_failure -= self.env.now - unit.since
             unit.clock += 1
@@ -121,7 +123,7 @@ class Floor(Lines):
             self._unfree(unit)
         unit.wanted = unit.shown if holder is not None else None
         unit.down = True
-        self._show(unit, (Kind.DOWN, -1, -1, -1, -1))
+        self._show(unit, (DOWN_KIND, -1))
         assert pool.repair is not None
         self._begin_job(unit, pool.repair, unit.failures)
         if holder is not None and holder.process is not None:
@@ -142,15 +144,14 @@ class Floor(Lines):
 
     def _unfree(self, unit: Unit) -> None:
         p = unit.pool.index
-        self.free[p] &= ~(1 << unit.number)
+        self.free[p] &= ~unit.bit
         if not self.free[p]:
-            self.available &= ~(1 << p)
+            self.idle &= ~unit.pool_bit
 
     def give_back(self, units: Iterable[Unit]) -> None:
         """Free units for whatever reason; care comes first (B5)."""
         for unit in units:
-            unit.holder = None
-            unit.wanted = None
+            unit.holder = unit.wanted = None
             if unit.job is None:
                 self.care(unit)
             elif not unit.down:
@@ -168,32 +169,36 @@ class Floor(Lines):
             self._begin_job(unit, pool.cleaning, -1)
         else:
             self._show(unit, None)
-            self.free[pool.index] |= 1 << unit.number
-            if self.is_open[pool.index]:
-                self.available |= 1 << pool.index
-                if self.waiting:
-                    self.poke()
+            self.free[pool.index] |= unit.bit
+            self.idle |= unit.pool_bit
+            if self.waiting and self.open & unit.pool_bit:
+                self.poke()
 
     def _begin_job(self, unit: Unit, row: JobRow, number: int) -> None:
         if number < 0:
             number = unit.jobs[row.name] = unit.jobs.get(row.name, 0) + 1
         job = Job(unit, row, number)
         unit.job, unit.busy = job, False
-        if row.kind != Kind.DOWN:
-            self._show(unit, (row.kind, -1, -1, -1, -1))
-        job.process = self.env.process(self.journey_of_job(job))
+        if row.kind != DOWN_KIND:
+            self._show(unit, (row.kind, -1))
+        job.process = simpy.Process(self.env, self.journey_of_job(job))
 
     def journey_of_job(self, job: Job) -> Happening:
         """A one-step journey of a unit: wait for people if stated, work, end (B5)."""
         unit, row = job.unit, job.row
         job.queued_s, job.priority, job.shift = self.env.now, row.priority, row.shift
         job.last = place(JOB_END, unit.pool.index, unit.number)
-        try:
-            yield from self.labour(job, self.enter(job, self._job_line(unit.pool.index, row)), self.pause_job)
-        except simpy.Interrupt:
-            self.withdraw(job)
-            self._undo_job(unit, row)
-            return
+        stage: simpy.Event | None = self.enter(job, self._job_line(unit.pool.index, row))
+        while stage is not None:
+            try:
+                yield stage
+                stage = self.next_stage(job)
+            except simpy.Interrupt:
+                if job.end_s < 0:
+                    self.withdraw(job)
+                    self._undo_job(unit, row)
+                    return
+                stage = yield from self.pause_job(job)
         self.pausable.pop((job.batch, job.number), None)
         self.give_back(self.in_use(job))
         unit.job, unit.busy = None, False
@@ -206,7 +211,7 @@ class Floor(Lines):
         unit.busy = True
         drawn = self.drawn(row.law, row.key, unit.number, 0, worker.count)
         self._people_at_work(worker)
-        worker.plan(max(1 if row.kind == Kind.DOWN else 0, math.floor(drawn + 0.5)))
+        worker.plan(max(1 if row.kind == DOWN_KIND else 0, math.floor(drawn + 0.5)))
         self.stage(worker)
 
     def _undo_job(self, unit: Unit, row: JobRow) -> None:
@@ -218,7 +223,7 @@ class Floor(Lines):
             unit.dirty = True
 
     def _job_ended(self, unit: Unit, row: JobRow) -> None:
-        if row.kind == Kind.DOWN:
+        if row.kind == DOWN_KIND:
             unit.down = False
             self._next_failure(unit)
             self._show(unit, unit.wanted)
@@ -229,7 +234,7 @@ class Floor(Lines):
         if unit.fails_late:
             unit.fails_late = False
             self._show(unit, None)
-            self.free[unit.pool.index] |= 1 << unit.number      # taken out again at once
+            self.free[unit.pool.index] |= unit.bit      # taken out again at once
             self._fail(unit)
             return
         self.care(unit)
@@ -240,30 +245,23 @@ class Floor(Lines):
             self.job_lines[key] = Line(row.needs, (), None, row.planned_s if row.shift == FIT else -1)
         return self.job_lines[key]
 
-    def labour(self, worker: Worker, event: simpy.Event, stopped: Callable[[Any, Call], Happening]) -> Happening:
-        """Stand in line until the floor starts the work, then work through its parts to the end.
+    def next_stage(self, worker: Worker) -> simpy.Event | None:
+        """A stage of the work is done: a part comes back and the next stage begins, or that was all (N5)."""
+        if not worker.parts:
+            return None
+        part = worker.parts.pop(0)
+        worker.worked_s = part.for_s
+        self.give_part(worker, part)
+        return self.go_on(worker)
 
-        An interrupt in line is the caller's. At work it is handed to ``stopped``, which stops and resumes, or raises.
-        Parts count worked seconds, so they stand still while the work is stopped (B1, N5).
-        """
-        while True:
-            try:
-                yield event
-            except simpy.Interrupt as interrupt:
-                if not worker.stages:
-                    raise
-                worker.worked_s += self.env.now - worker.began_s
-                yield from stopped(worker, called(interrupt))
-            else:
-                worker.worked_s, need = worker.stages.pop(0)
-                if need is None:
-                    return
-                self.give_part(worker, need)
-            worker.go = self.env.event()
-            event = self.stage(worker)
+    def go_on(self, worker: Worker) -> simpy.Event:
+        """Stopped work goes on; its parts count worked seconds, so they stood still (B1, N5)."""
+        worker.go = simpy.Event(self.env)
+        return self.stage(worker)
 
-    def pause_job(self, job: Job, _: Call) -> Happening:
+    def pause_job(self, job: Job) -> Resuming:
         """The people leave at closing; the job goes on when people are there again."""
+        job.worked_s += self.env.now - job.began_s
         needs = tuple(need for need, _ in job.taken)
         self.pausable.pop((job.batch, job.number), None)
         self.give_back(self.in_use(job))
@@ -271,11 +269,12 @@ class Floor(Lines):
         key = (job.unit.pool.index, f"{job.row.name} resumed {len(needs)}")
         yield self.enter(job, self.job_lines.setdefault(key, Line(needs, (), None, -1, resumes=True)))
         self._people_at_work(job)
+        return self.go_on(job)
 
     def _people_at_work(self, job: Job) -> None:
         for _, units in job.taken:
             for unit in units:
-                self.mark(unit, Kind.WORKING)
+                self.mark(unit, (WORKING_KIND, -1))
         if job.shift == PAUSE and job.taken:
             self.pausable[job.batch, job.number] = job
 
@@ -288,24 +287,19 @@ class Floor(Lines):
     def calendar(self, c: int) -> Happening:
         """Opening and closing of one calendar; pools of it follow (C1)."""
         opens, closes = (a.tolist() for a in self.tables.calendars[c])
-        pools = [p for p in self.tables.pools if p.calendar == c]
+        bits = sum(1 << pool.index for pool in self.tables.pools if pool.calendar == c) | self.calendar_bits[c]
         for begin, end in zip(opens, closes, strict=True):
             yield self.due(begin - self.env.now, SHIFT, c, 0)
-            self.calendar_open[c] = True
-            for pool in pools:
-                self.is_open[pool.index], self.closing[pool.index] = True, end
-                if self.free[pool.index]:
-                    self.available |= 1 << pool.index
-            for key in sorted(self.stopped):
-                self.reconsider(self.stopped[key])
-            if self.waiting:
-                self.poke()
+            self.open |= bits
+            self.closing[c] = end
+            if self.stopped:
+                for key in sorted(self.stopped):
+                    self.reconsider(self.stopped[key])
+            self.opened(bits)
             yield self.due(end - self.env.now, SHIFT, c, 0)
-            self.calendar_open[c] = False
-            for pool in pools:
-                self.is_open[pool.index] = False
-                self.available &= ~(1 << pool.index)
-            self._pause(c)
+            self.open &= ~bits
+            if self.pausable or self.stopped:
+                self._pause(c)
 
     def _pause(self, c: int) -> None:
         """Work with `shift: pause` stops when a pool it uses closes (C3)."""
@@ -328,7 +322,7 @@ class Floor(Lines):
 
     def blocked(self, worker: Worker) -> bool:
         """Something it keeps is down or shut (B1)."""
-        return any(unit.down or not self.is_open[unit.pool.index] for unit in worker.kept())
+        return any(unit.down or not self.open & unit.pool_bit for unit in worker.kept())
 
     def reconsider(self, worker: Worker) -> None:
         """Tell a stopped or set-aside worker that what it keeps is up and open again."""

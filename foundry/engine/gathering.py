@@ -9,13 +9,17 @@ import simpy
 
 from foundry.engine.journeys import Journeys
 from foundry.engine.lines import GATHER, LATE_CALL, LEAVE_CALL, Call, Deciding, Happening, Worker, called
-from foundry.engine.tokens import CULTURE, GATHERING, WAITING, WORKING, Leaves, Member, Redone, Run, Token, Turned
+from foundry.engine.tokens import CULTURE, GATHERING, WAITING, WORKING, Leaves, Member, Run, Token, Turned
 from foundry.events import Kind
 from foundry.tables import NEVER, StepRow, Tables
+
+QUEUED_KIND, WORKED_KIND = int(Kind.QUEUED), int(Kind.WORKED)
 
 
 class Gathering(Journeys):
     """Members wait outside every line; their run is a token of its own, which stands in line, works and stops like any other."""
+
+    __slots__ = ("gathered", "runs", "waiting_for_run")
 
     def __init__(self, tables: Tables, seed: int, replication: int) -> None:
         super().__init__(tables, seed, replication)
@@ -45,14 +49,14 @@ class Gathering(Journeys):
         self.poke()
         reason = yield from self._wait_for_run(token)
         self._note_member(token)
-        token.run, token.run_number = None, -1
+        token.run, token.where = None, -1
         if reason:
             raise Turned(step.give_up, reason)
 
     def _wait_for_run(self, token: Token) -> Deciding:
         """Until the run is over. Returns the reason for which it broke off, 0 when it ended well."""
         while True:
-            token.ready = self.env.event()
+            token.ready = simpy.Event(self.env)
             try:
                 reason = yield token.ready
             except simpy.Interrupt as interrupt:
@@ -69,7 +73,7 @@ class Gathering(Journeys):
 
     def _note_member(self, token: Token) -> None:
         """Its wait for a run, or its time in one, ends."""
-        self.note(token, Kind.QUEUED if token.state == GATHERING else Kind.WORKED, token.since_s, -1.0, self.gathered)
+        self.note(token, QUEUED_KIND if token.state == GATHERING else WORKED_KIND, token.since_s, -1.0, self.gathered)
 
     def withdraw(self, worker: Worker) -> None:
         if isinstance(worker, Token) and worker.state == GATHERING:
@@ -82,7 +86,7 @@ class Gathering(Journeys):
         assert step is not None
         if run is not None:
             run.members.remove(token.as_member())
-            token.run, token.run_number = None, -1
+            token.run, token.where = None, -1
             if not run.members and run.state in (CULTURE, WAITING):
                 self.dismiss(run, self.reason["cancelled"])
         elif token.as_member() in self.waiting_for_run.get(step.index, ()):
@@ -112,30 +116,32 @@ class Gathering(Journeys):
         batch = best.of
         batch.tokens += 1
         run = Run(batch, batch.tokens, best.path, self.env.now)
-        run.step, run.attempt = step, best.attempt
+        self.next_attempt(run, step, best.attempt)
         run.queued_s, run.priority, run.shift = best.queued_s, step.priority, step.shift
-        run.run_number = self.runs[step.index]
+        run.where = len(self.wheres)
+        self.wheres.append((-1, self.runs[step.index]))
         self.runs[step.index] += 1
         return run
 
     def _board(self, run: Run, member: Member) -> None:
         insort(run.members, member)
-        member.token.run, member.token.run_number = run, run.run_number
+        member.token.run, member.token.where = run, run.where
 
     def together(self, run: Run) -> Happening:
         """A run stands in line, works, and lets its members go."""
-        reason = 0
+        step, reason = run.step, 0
+        assert step is not None
         try:
-            while True:
+            stage: simpy.Event | None = self.line(run, step)
+            while stage is not None:
                 try:
-                    yield from self.line(run, NEVER)
-                    self.done(run)
-                    break
-                except Redone:
-                    self._again(run)
-                except Turned as turned:
-                    reason = turned.reason
-                    break
+                    yield stage
+                    stage = self.next_stage(run)
+                except simpy.Interrupt as interrupt:
+                    stage = yield from self.interrupted(run, called(interrupt))
+            self.done(run)
+        except Turned as turned:
+            reason = turned.reason
         except Leaves as leaves:
             self.leave(run, leaves.reason)
             return
@@ -144,11 +150,10 @@ class Gathering(Journeys):
             member.token.ready.succeed(reason)
         self.leave(run, self.reason["joined"])
 
-    def begin(self, worker: Worker) -> None:
-        super().begin(worker)
-        if isinstance(worker, Run):
-            for member in worker.members:
-                self._set_off(member.token)
+    def start_members(self, token: Token) -> None:
+        assert isinstance(token, Run)
+        for member in token.members:
+            self._set_off(member.token)
 
     def _set_off(self, token: Token) -> None:
         """The step of a member starts with its run."""
@@ -172,15 +177,19 @@ class Gathering(Journeys):
                     self.interrupt(member.token, Call(LEAVE_CALL, None, 0, member.token.cancelled))
         yield from super().stop(token, call)
 
-    def _again(self, run: Run) -> None:
-        """The visit of all members ends without effect, and the run queues again (B2 redo)."""
-        run.attempt += 1
+    def redo(self, token: Token) -> None:
+        """The visit of all members of a run ends without effect, and the run queues again (B2)."""
+        if not isinstance(token, Run):
+            super().redo(token)
+            return
+        run, step = token, token.step
+        assert step is not None
+        self.next_attempt(run, step, run.attempt + 1)
         for member in run.members:
-            token, step = member.token, run.step
-            assert step is not None
+            token = member.token
             self._note_member(token)
             self.record(token, step.index)
-            token.attempt = token.visits[step.index] = token.attempt + 1
+            self.next_attempt(token, step, token.attempt + 1)
             token.since_s, token.state = self.env.now, GATHERING
             if token.latest < NEVER:
                 self.watch_latest(token, max(token.latest, self.env.now - 1))

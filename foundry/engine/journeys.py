@@ -19,10 +19,10 @@ from foundry.engine.lines import (
     SHUT_CALL,
     TARGET,
     Call,
-    Deciding,
     Happening,
     Line,
     Overrun,
+    Resuming,
     Unit,
     Worker,
     called,
@@ -31,9 +31,14 @@ from foundry.engine.tokens import ASIDE, CULTURE, GATHERING, JOINING, STOPPED, W
 from foundry.events import Kind
 from foundry.tables import ABORT, FIRST_DEVIATION, FIT, GIVE_UP, GO_ON, LOSE, NEVER, PAUSE, REDO, WAIT, HoldRow, NeedRow, StepRow, Tables
 
+QUEUED_KIND, WORKED_KIND, STOPPED_KIND = int(Kind.QUEUED), int(Kind.WORKED), int(Kind.STOPPED)
+HELD_KIND, WORKING_KIND = int(Kind.HELD), int(Kind.WORKING)
+
 
 class Journeys(Floor):
     """Tokens on the floor. Everything that happens to a token while it waits or works arrives as an interrupt."""
+
+    __slots__ = ("aborted", "breakdown", "lines", "opens", "reason", "resume_lines", "steps", "visit_instant", "visits_now")
 
     def __init__(self, tables: Tables, seed: int, replication: int) -> None:
         super().__init__(tables, seed, replication)
@@ -55,6 +60,10 @@ class Journeys(Floor):
         """The step is done with others as one run."""
 
     @abstractmethod
+    def start_members(self, token: Token) -> None:
+        """A run starts its step, and its members with it."""
+
+    @abstractmethod
     def turn(self, token: Token, turned: Turned) -> int:
         """The step is left by another way; returns the next step."""
 
@@ -70,46 +79,48 @@ class Journeys(Floor):
     def cancel(self, batch: Batch, branches: tuple[int, ...]) -> None:
         """Side tokens of these branches are no longer wanted."""
 
-    def note(self, token: Token, kind: int, since: int, value: float = -1.0, reason: int = 0, *, resource: int = -1,
-             time_s: int = -1, still_open: int = 0) -> None:
-        step = token.step
-        self.rows += (self.env.now if time_s < 0 else time_s, since, kind, token.batch, 0, token.number,
-                      -1 if step is None else step.index, token.attempt, resource, token.run_number, reason, still_open)
+    def note(self, token: Token, kind: int, since: int, value: float = -1.0, reason: int = 0, where: int = -1) -> None:
+        """A row about a token that ends now."""
+        self.rows += (self.env.now, since, kind, token.label, token.where if where < 0 else where, reason)
         self.values.append(value)
 
-    def journey(self, token: Token, step: int) -> Happening:
-        """Step after step, until the token leaves."""
+    def journey(self, token: Token, to: int) -> Happening:
+        """Step after step, until the token leaves. Of each: samples it joins, culture until its window, the line, the work."""
         try:
-            while step >= 0:
-                step = yield from self.visit(token, self.steps[step])
+            while to >= 0:
+                step, before = self.steps[to], token.step
+                self._count_visit(step)
+                self.next_attempt(token, step, token.visits.get(to, 0) + 1)
+                try:
+                    if step.join:
+                        yield from self.join(token)
+                    token.latest = NEVER
+                    if step.window:
+                        target, token.latest = self.window(token, step, before)
+                        if target > self.env.now:
+                            yield from self.culture(token, target)
+                    token.queued_s, token.priority, token.shift = self.env.now, step.priority, step.shift
+                    if step.gather_k:
+                        yield from self.travel(token, token.latest)
+                    else:
+                        if token.latest < NEVER:
+                            self._in_time(token)
+                        if token.held:
+                            yield from self.whole(token)
+                        stage: simpy.Event | None = self.line(token, step)
+                        while stage is not None:
+                            try:
+                                yield stage
+                                stage = self.next_stage(token)
+                            except simpy.Interrupt as interrupt:
+                                stage = yield from self.interrupted(token, called(interrupt))
+                        self.done(token)
+                    to = self.end_of_step(token)
+                except Turned as turned:
+                    to = self.turn(token, turned)
             self.leave(token, self.reason["finished" if token.main else "joined"])
         except Leaves as leaves:
             self.leave(token, leaves.reason, leaves.doses)
-
-    def visit(self, token: Token, step: StepRow) -> Deciding:
-        """One step: samples it joins, culture until its window, the line, the work. Returns the next step."""
-        before = token.ended[token.step.index] if token.step is not None and token.step.index in token.ended else self.env.now
-        self._count_visit(step)
-        token.step = step
-        token.attempt = token.visits[step.index] = token.visits.get(step.index, 0) + 1
-        try:
-            if step.join:
-                yield from self.join(token)
-            latest = (yield from self.culture(token, before)) if step.window else NEVER
-            token.queued_s, token.priority, token.shift = self.env.now, step.priority, step.shift
-            if step.gather_k:
-                yield from self.travel(token, latest)
-                return self.end_of_step(token)
-            while True:
-                try:
-                    yield from self.line(token, latest)
-                    self.done(token)
-                    return self.end_of_step(token)
-                except Redone:
-                    self.record(token, step.index)
-                    token.attempt = token.visits[step.index] = token.attempt + 1
-        except Turned as turned:
-            return self.turn(token, turned)
 
     def _count_visit(self, step: StepRow) -> None:
         """Steps that are too late for each other would go round without a round of the floor (T3)."""
@@ -118,6 +129,13 @@ class Journeys(Floor):
         self.visits_now += 1
         if self.visits_now > ROUNDS:
             raise Overrun(f"{ROUNDS:,} visits at second {self.env.now}: a token goes round without end: {step.name}")
+
+    def next_attempt(self, token: Token, step: StepRow, attempt: int) -> None:
+        """A visit of its own, for the draws and for the log."""
+        token.step = step
+        token.attempt = token.visits[step.index] = attempt
+        token.label = len(self.visits) // 4
+        self.visits += (token.batch, token.number, step.index, attempt)
 
     def answer(self, token: Token, call: Call) -> None:
         """What an interrupt means to a token that does not work."""
@@ -135,7 +153,7 @@ class Journeys(Floor):
     def join(self, token: Token) -> Happening:
         """Wait for side tokens of the latest visit of their forks (F2)."""
         if self._awaited(token):
-            self._holds_show(token, Kind.HELD)
+            self._holds_show(token, HELD_KIND)
             yield from self._wait(token, JOINING, "join", self._awaited)
 
     def _wait(self, token: Token, state: int, reason: str, waits: Callable[[Token], bool]) -> Happening:
@@ -143,7 +161,7 @@ class Journeys(Floor):
         since = token.since_s = self.env.now
         token.state = state
         while waits(token):
-            token.ready = self.env.event()
+            token.ready = simpy.Event(self.env)
             try:
                 yield token.ready
             except simpy.Interrupt as interrupt:
@@ -151,7 +169,7 @@ class Journeys(Floor):
                 self._waited(token, since, reason, called(interrupt))
         token.ready = None
         if self.env.now > since:
-            self.note(token, Kind.QUEUED, since, -1.0, self.reason[reason])
+            self.note(token, QUEUED_KIND, since, -1.0, self.reason[reason])
 
     def _awaited(self, token: Token) -> bool:
         assert token.step is not None
@@ -162,30 +180,31 @@ class Journeys(Floor):
         try:
             self.answer(token, call)
         except (Turned, Leaves):
-            self.note(token, Kind.QUEUED, since, -1.0, self.reason[reason])
+            self.note(token, QUEUED_KIND, since, -1.0, self.reason[reason])
             raise
 
-    def culture(self, token: Token, before: int) -> Deciding:
-        """Planned time until the target of the step's window (T5, T6). Returns the last second in which it may start."""
-        step, now = token.step, self.env.now
-        assert step is not None
+    def window(self, token: Token, step: StepRow, before: StepRow | None) -> tuple[int, int]:
+        """The second from which the token may stand in line (T5, T6), and the last one in which the step may start."""
+        now = self.env.now
         base = max((since[s] for s, at_end in step.after for since in (token.ended if at_end else token.started,) if s in since),
-                   default=before)
+                   default=now if before is None else token.ended.get(before.index, now))
         target = base + step.target_s
         if step.every_s and token.attempt > 1 and step.index in token.started:
             target = token.started[step.index] + step.every_s
-        join_s = self._open_second(step.start_on, max(now, target))
-        if join_s > now:
-            token.state = CULTURE
-            self._holds_show(token, Kind.WORKING)
-            timer = self.env.event() if join_s >= NEVER else self.due(join_s - now, TARGET, token.batch, token.number)
-            while True:
-                try:
-                    yield timer
-                    break
-                except simpy.Interrupt as interrupt:
-                    self.answer(token, called(interrupt))
-        return NEVER if step.latest_s < 0 or step.late == GO_ON else base + step.latest_s
+        latest = NEVER if step.latest_s < 0 or step.late == GO_ON else base + step.latest_s
+        return self._open_second(step.start_on, max(now, target)), latest
+
+    def culture(self, token: Token, target: int) -> Happening:
+        """Planned time until the target of the step's window."""
+        token.state = CULTURE
+        self._holds_show(token, WORKING_KIND)
+        timer = simpy.Event(self.env) if target >= NEVER else self.due(target - self.env.now, TARGET, token.batch, token.number)
+        while True:
+            try:
+                yield timer
+                break
+            except simpy.Interrupt as interrupt:
+                self.answer(token, called(interrupt))
 
     def _open_second(self, calendar: int, second: int) -> int:
         """The first second at or after ``second`` in which the calendar is open."""
@@ -198,46 +217,74 @@ class Journeys(Floor):
             lo, hi = (mid + 1, hi) if closes[mid] <= second else (lo, mid)
         return NEVER if lo == len(opens) else max(second, opens[lo])
 
-    def line(self, token: Token, latest: int) -> Happening:
-        """Stand in line until the floor starts the step, and work; set aside while a held unit is down (B3)."""
-        if self.env.now > latest:
-            self.answer(token, Call(LATE_CALL))
-        if latest < NEVER:
-            self.watch_latest(token, latest)
-        while True:
-            if token.held and any(unit.down for _, units in token.held.values() for unit in units):
-                yield from self._wait(token, ASIDE, "aside", self.blocked)
-            token.since_s = self.env.now
-            token.state, token.stages = WAITING, []
-            if token.held:
-                self._holds_show(token, Kind.HELD)
+    def line(self, token: Token, step: StepRow) -> simpy.Event:
+        """Stand in line for the step; the event returned is the end of the first part of its work."""
+        token.since_s = self.env.now
+        token.state, token.end_s = WAITING, -1
+        if token.held:
+            self._holds_show(token, HELD_KIND)
+            holds = tuple(h for h in step.holds if h not in token.held)
+        else:
+            holds = step.holds
+        line = self.lines.get((step.index, holds)) or self._new_line(step, holds)
+        return self.enter(token, line)
+
+    def whole(self, token: Token) -> Happening:
+        """Set aside while a unit that it holds is down (B3)."""
+        for _, units in token.held.values():
+            for unit in units:
+                if unit.down:
+                    yield from self._wait(token, ASIDE, "aside", self.blocked)
+                    return
+
+    def interrupted(self, token: Token, call: Call) -> Resuming:
+        """An interrupt in line or at work; unless it ends the visit, the work goes on or the token stands in line again (B1-B3, F6)."""
+        step = token.step
+        assert step is not None
+        if token.end_s >= 0:
+            token.worked_s += self.env.now - token.began_s
             try:
-                yield from self.labour(token, self.enter(token, self._line_of(token)), self.stop)
-                return
-            except simpy.Interrupt as interrupt:
-                self.withdraw(token)
-                self._waited(token, token.since_s, "", called(interrupt))
-                self.note(token, Kind.QUEUED, token.since_s)
+                yield from self.stop(token, call)
+                return self.go_on(token)
+            except Redone:
+                self.redo(token)
+        else:
+            self.withdraw(token)
+            self._waited(token, token.since_s, "", call)
+            self.note(token, QUEUED_KIND, token.since_s)
+        yield from self.whole(token)
+        return self.line(token, step)
+
+    def redo(self, token: Token) -> None:
+        """The visit ends without effect and the step is done again (B2)."""
+        step = token.step
+        assert step is not None
+        self.record(token, step.index)
+        self.next_attempt(token, step, token.attempt + 1)
+        if token.latest < NEVER:
+            self._in_time(token)
+
+    def _in_time(self, token: Token) -> None:
+        """In line until the last second in which the step may start."""
+        if self.env.now > token.latest:
+            self.answer(token, Call(LATE_CALL))
+        self.watch_latest(token, token.latest)
 
     def watch_latest(self, token: Token, latest: int) -> None:
-        visit = (token.step, token.attempt)
+        step, attempt = token.step, token.attempt
         event = self.due(latest + 1 - self.env.now, LATEST, token.batch, token.number)
 
         def late(_: simpy.Event) -> None:
-            if (token.step, token.attempt) == visit and token.state in (WAITING, ASIDE, GATHERING) and token.process is not None:
+            if token.step is step and token.attempt == attempt and token.state in (WAITING, ASIDE, GATHERING) and token.process is not None:
                 token.process.interrupt(Call(LATE_CALL))
 
         event.callbacks.append(late)
 
-    def _line_of(self, token: Token) -> Line:
-        step = token.step
-        assert step is not None
-        holds = tuple(h for h in step.holds if h not in token.held) if step.holds else ()
-        key = (step.index, holds)
-        if key not in self.lines:
-            rows = tuple(self.tables.holds[h] for h in holds)
-            self.lines[key] = Line(step.needs, rows, step, step.planned_s if step.shift == FIT else -1)
-        return self.lines[key]
+    def _new_line(self, step: StepRow, holds: tuple[int, ...]) -> Line:
+        rows = tuple(self.tables.holds[h] for h in holds)
+        start = self.calendar_bits[step.start_on] if step.start_on >= 0 else 0
+        line = self.lines[step.index, holds] = Line(step.needs, rows, step, step.planned_s if step.shift == FIT else -1, start)
+        return line
 
     def take_hold(self, worker: Worker, hold: HoldRow, units: list[Unit]) -> None:
         assert isinstance(worker, Token)
@@ -245,10 +292,10 @@ class Journeys(Floor):
         worker.new_holds.append(hold.index)
 
     def _holds_show(self, token: Token, kind: int) -> None:
-        label = token.label()
+        state = (kind, token.label)
         for _, units in token.held.values():
             for unit in units:
-                self.mark(unit, kind, label)
+                self.mark(unit, state)
 
     def begin(self, worker: Worker) -> None:
         """A step starts: what its line was, what it takes, how long it works. Its duration is drawn once."""
@@ -257,24 +304,29 @@ class Journeys(Floor):
             return
         token, step = worker, worker.step
         assert step is not None
-        self.note(token, Kind.QUEUED, token.since_s)
-        token.since_s = token.started[step.index] = self.env.now
-        token.state = WORKING
-        token.stopped = False
+        now = self.env.now
+        self.rows += (now, token.since_s, QUEUED_KIND, token.label, token.where, 0)
+        self.values.append(-1.0)
+        token.since_s = token.started[step.index] = now
+        token.state, token.stopped = WORKING, False
         token.driver = self.driver_of(token) if step.driver >= 0 else 0.0
         if token.latent is not None and step.rate and not step.jump:
             token.latent.begin(self, step, token.visit(), token.of.readings)
         if step.cancels and token.main:
             self.cancel(token.of, step.cancels)
-        self._show_work(token)
+        if token.taken or token.held:
+            self._show_work(token)
         token.plan(step.duration_s if step.duration_s >= 0 and step.per < 0 else self._duration(token))
         self.stage(token)
+        if step.gather_k:
+            self.start_members(token)
 
     def done(self, token: Token) -> None:
         """The work is done."""
         if token.shift == PAUSE:
             self.pausable.pop((token.batch, token.number), None)
-        self.note(token, Kind.WORKED, token.since_s, -1.0 if token.stopped else token.driver)
+        self.rows += (self.env.now, token.since_s, WORKED_KIND, token.label, token.where, 0)
+        self.values.append(-1.0 if token.stopped else token.driver)
 
     def _duration(self, token: Token) -> int:
         step = token.step
@@ -294,12 +346,12 @@ class Journeys(Floor):
     def _show_work(self, token: Token) -> None:
         step = token.step
         assert step is not None
-        state = (Kind.WORKING, token.batch, token.number, step.index, token.attempt)
+        state = (WORKING_KIND, token.label)
         for _, units in token.taken:
             for unit in units:
                 self._show(unit, state)
         if token.held:
-            self._holds_show(token, Kind.WORKING)
+            self._holds_show(token, WORKING_KIND)
         if token.shift == PAUSE:
             self.pausable[token.batch, token.number] = token
 
@@ -328,7 +380,7 @@ class Journeys(Floor):
             why = call.reason
         elif token.cancelled >= 0:
             ends, why, call = True, token.cancelled, Call(LEAVE_CALL, None, 0, token.cancelled)     # it stops, so it leaves (F4)
-        self.note(token, Kind.WORKED, token.since_s, -1.0 if token.stopped else token.driver, why)
+        self.note(token, WORKED_KIND, token.since_s, -1.0 if token.stopped else token.driver, why)
         if ends:
             raise Leaves(self.aborted[call.reason] if call.kind == ABORT_CALL else call.reason)
         if call.kind == DOWN_CALL and call.rule == REDO:
@@ -354,15 +406,15 @@ class Journeys(Floor):
         token.taken = [(need, units) for need, units in token.taken if not need.people]
         since = token.since_s = self.env.now
         token.state = STOPPED
-        label, key = token.label(), (token.batch, token.number)
+        key = (token.batch, token.number)
         self.stopped[key] = token
         for unit in token.kept():
-            self.mark(unit, Kind.HELD, label)
+            self.mark(unit, (HELD_KIND, token.label))
         try:
             while True:
                 try:
                     while self.blocked(token):
-                        token.ready = self.env.event()
+                        token.ready = simpy.Event(self.env)
                         yield token.ready
                     token.ready = None
                     yield self.enter(token, self._resume_line(token, people))
@@ -373,7 +425,7 @@ class Journeys(Floor):
                     self._answer_stopped(token, called(interrupt))
         finally:
             del self.stopped[key]
-            self.note(token, Kind.STOPPED, since)
+            self.note(token, STOPPED_KIND, since)
         token.since_s = self.env.now
         token.state = WORKING
         self._show_work(token)

@@ -7,14 +7,16 @@ priority made of its content, and the handing out has the lowest priority of all
 
 from __future__ import annotations
 
-import heapq
 from abc import ABC, abstractmethod
 from bisect import insort
-from collections.abc import Generator, Iterable
-from operator import attrgetter
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from heapq import heappop, heappush
+from itertools import count
 from typing import Any, NamedTuple
 
 import simpy
+from simpy.events import NORMAL, URGENT
 
 from foundry.streams import drawn, u01
 from foundry.tables import FIT, NEVER, RESERVE_ALL, HoldRow, NeedRow, PoolRow, StepRow, Tables
@@ -22,13 +24,14 @@ from foundry.tables import FIT, NEVER, RESERVE_ALL, HoldRow, NeedRow, PoolRow, S
 # What may be due in an instant, in this order (T3).
 FINISH, PART, FAILURE, JOB_END, MAINTENANCE_DUE, SHIFT, TARGET, LATEST, GATHER, EXPIRY, ARRIVAL = range(11)
 ROUNDS = 100_000                    # most in one instant
-HAND_OUT = 16 + (15 << 60)          # after everything that is due
 LAST = (1 << 32) - 1                # batch number of a unit's job: after every batch
 DOWN_CALL, SHUT_CALL, LATE_CALL, LEAVE_CALL, ABORT_CALL, WITHDRAW_CALL = range(6)
 
-State = tuple[int, int, int, int, int]      # kind, batch, token, step, attempt
+Pick = tuple[NeedRow, int]                  # a need, and the pool that serves it
+State = tuple[int, int]                     # kind, visit
 Happening = Generator[simpy.Event, Any, None]
 Deciding = Generator[simpy.Event, Any, int]
+Resuming = Generator[simpy.Event, Any, simpy.Event]
 
 
 class Call(NamedTuple):
@@ -56,13 +59,16 @@ class MissingReading(Overrun):
 
 
 class Unit:
-    """One unit of a pool. ``shown`` is the state the log has open for it: (kind, batch, token, step, attempt)."""
+    """One unit of a pool. ``shown`` is the state the log has open for it: its kind, and the visit that it is in."""
 
-    __slots__ = ("busy", "clock", "dirty", "down", "due", "failures", "fails_late", "holder", "job", "jobs", "number", "pool", "runs",
-                 "shown", "since", "to_failure", "wanted")
+    __slots__ = ("bit", "busy", "cleaned", "clock", "dirty", "down", "due", "failures", "fails_late", "holder", "job", "jobs", "number",
+                 "pool", "pool_bit", "runs", "shown", "since", "to_failure", "wanted", "where")
 
-    def __init__(self, pool: PoolRow, number: int) -> None:
+    def __init__(self, pool: PoolRow, number: int, where: int) -> None:
         self.pool, self.number = pool, number
+        self.bit, self.pool_bit = 1 << number, 1 << pool.index      # in ``Lines.free`` of its pool, in ``Lines.idle`` and ``Lines.open``
+        self.where = where              # in the log
+        self.cleaned = pool.cleaning is not None
         self.holder: Worker | None = None
         self.job: Worker | None = None
         self.busy = False               # its job is being worked
@@ -79,27 +85,35 @@ class Unit:
 
 
 class Line:
-    """Work that waits for the same things: tokens at one step, stopped tokens of one step, jobs of one pool."""
+    """Work that waits for the same things: tokens at one step, stopped tokens of one step, jobs of one pool.
 
-    __slots__ = ("entries", "free", "holds", "mask", "needs", "plain", "planned_s", "reserve", "resumes", "start_on")
+    ``start`` is the bit of the calendar on which it starts, beside the bits of the pools; 0 if it starts at any time.
+    """
 
-    def __init__(self, needs: tuple[NeedRow, ...], holds: tuple[HoldRow, ...], step: StepRow | None, planned_s: int, *,
+    __slots__ = ("entries", "free", "gate", "holds", "mask", "needs", "plain", "planned_s", "reserve", "resumes", "spans")
+
+    def __init__(self, needs: tuple[NeedRow, ...], holds: tuple[HoldRow, ...], step: StepRow | None, planned_s: int, start: int = 0, *,
                  resumes: bool = False) -> None:
         self.needs, self.holds, self.planned_s = needs, holds, planned_s       # planned_s -1: no fit test
         self.resumes = resumes          # stopped work goes on, where another line begins it
-        self.start_on = -1 if step is None else step.start_on
-        self.free = not needs and not holds and not resumes and self.start_on < 0 and (step is None or not step.cancels)
+        self.free = not needs and not holds and not resumes and not start and (step is None or not step.cancels)
         self.reserve = 0 if step is None else step.reserve
         self.entries: list[tuple[int, int, int, int, Worker]] = []
-        self.mask = 0                   # pools without which nothing here can start
+        self.mask = start               # without these nothing here can start
         for need in needs:
             if len(need.pools) == 1:
                 self.mask |= 1 << need.pools[0]
         for hold in holds:
             self.mask |= 1 << hold.pool
-        pools = [need.pools[0] for need in needs]
-        one_each = all(len(need.pools) == 1 == need.count for need in needs) and len(set(pools)) == len(pools)
-        self.plain = pools if one_each and not holds else None      # then the mask tells all but the fit
+        self.gate = start if self.reserve else self.mask            # without these it has no part in a round
+        picks = [(need, need.pools[0]) for need in needs]
+        one_each = all(len(need.pools) == 1 == need.count for need in needs) and len({p for _, p in picks}) == len(picks)
+        self.plain = picks if one_each and not holds else None      # then the mask tells all but the fit
+        self.spans = [(p, self.span(need)) for need, p in picks] if planned_s >= 0 else []
+
+    def head(self) -> tuple[int, int, int, int, Worker] | tuple[()]:
+        """The rank of its first; before all others if there is none, so that it is found and left out."""
+        return self.entries[0] if self.entries else ()
 
     def span(self, need: NeedRow) -> int:
         """Seconds a pool must stay open for a need; -1 without a fit test (C3)."""
@@ -109,11 +123,12 @@ class Line:
 class Worker(ABC):
     """What a token and a unit's job share: a place in a line, units taken, and an event that says go."""
 
-    __slots__ = ("batch", "began_s", "entry", "go", "last", "line", "number", "priority", "process", "queued_s", "ready", "shift", "stages",
-                 "stopped", "taken", "worked_s")
+    __slots__ = ("batch", "began_s", "end_s", "entry", "go", "label", "last", "line", "number", "parts", "priority", "process",
+                 "queued_s", "ready", "shift", "stopped", "taken", "worked_s")
 
     def __init__(self, batch: int, number: int) -> None:
         self.batch, self.number = batch, number
+        self.label = -1                 # of its visit in the log
         self.priority = self.queued_s = 0
         self.shift = FIT
         self.line: Line | None = None
@@ -123,15 +138,17 @@ class Worker(ABC):
         self.process: simpy.Process | None = None
         self.stopped = False
         self.taken: list[tuple[NeedRow, list[Unit]]] = []
-        self.stages: list[tuple[int, NeedRow | None]] = []     # worked seconds at which a part is given back, and the end
+        self.end_s = -1                                        # worked seconds at the end of its work; -1: it is in line
+        self.parts: list[NeedRow] = []                         # given back before that, by their times
         self.last = 0                                          # place of its end in an instant
         self.began_s = self.worked_s = 0
 
     def plan(self, seconds: int) -> None:
-        """Stages of work of so many seconds; parts come back in the order of their times (N5)."""
-        self.stages = [(need.for_s, need) for need, _ in self.taken if 0 <= need.for_s < seconds]
-        self.stages.append((seconds, None))
-        self.worked_s = 0
+        """Work of so many seconds; parts come back in the order of their times (N5)."""
+        self.end_s, self.worked_s, self.parts = seconds, 0, []
+        for need, _ in self.taken:
+            if 0 <= need.for_s < seconds:
+                self.parts.append(need)
 
     def kept(self) -> Iterable[Unit]:
         """Units it keeps while stopped."""
@@ -141,15 +158,49 @@ class Worker(ABC):
     def hold_rules(self, unit: Unit) -> tuple[float, ...]:
         """Cumulative chances of wait, redo, lose, abort when ``unit`` fails."""
 
-    def label(self) -> tuple[int, int, int, int]:
-        """(batch, token, step, attempt) of its unit rows."""
-        return -1, -1, -1, -1
-
 
 class Clock(simpy.Environment):
-    """SimPy's environment; only reading the time is made cheap, it is read most of all."""
+    """SimPy's environment, whose instants end: when nothing more is due now, ``at_end`` is called if that was asked for (T3).
 
-    now = property(attrgetter("_now"))
+    What is urgent now, the start of a process and an interrupt, stands in a row of its own: it is first in any case.
+    """
+
+    now = 0             # a plain attribute, as it is read most of all
+
+    def __init__(self, at_end: Callable[[], None]) -> None:
+        super().__init__()
+        self.at_end = at_end
+        self.asked = False
+        self.urgent: deque[simpy.Event] = deque()
+
+    def schedule(self, event: simpy.Event, priority: Any = NORMAL, delay: Any = 0) -> None:
+        """As in SimPy, but that the end of a process for which nobody waits is no event."""
+        if priority == URGENT and delay == 0:
+            self.urgent.append(event)
+        elif event.callbacks or not event._ok or not isinstance(event, simpy.Process):
+            heappush(self._queue, (self.now + delay, priority, next(self._eid), event))
+
+    def run(self, until: Any = None) -> None:
+        """Take events in their order until one named ``until`` has happened: the loop of SimPy, with an end to each instant."""
+        until.callbacks.append(simpy.core.StopSimulation.callback)
+        queue: Any = self._queue
+        urgent, now = self.urgent, self.now
+        try:
+            while True:
+                while urgent or queue[0][0] == now:
+                    event: Any = urgent.popleft() if urgent else heappop(queue)[3]
+                    callbacks, event.callbacks = event.callbacks, None
+                    for callback in callbacks:
+                        callback(event)
+                    if not event._ok and not hasattr(event, "_defused"):
+                        raise event._value
+                if self.asked:
+                    self.asked = False
+                    self.at_end()
+                else:
+                    self._now = self.now = now = queue[0][0]
+        except simpy.core.StopSimulation:
+            return
 
 
 def place(kind: int, a: int, b: int) -> int:
@@ -165,40 +216,54 @@ class Due(simpy.Event):
         self.callbacks = []
         self._ok = True
         self._value = None
-        env.schedule(self, place(kind, a, b), delay)
+        heappush(env._queue, (env.now + delay, 16 + (kind << 60) + (a << 28) + b, next(env._eid), self))
 
 
 class Lines(ABC):
     """Time, draws, and the lines in which work waits for pools. The layers above add units, journeys and batches."""
 
+    __slots__ = (
+        "calendar_bits", "calendar_of", "closing", "env", "free", "gathers", "grid", "happened", "idle", "instant", "laws", "max_events",
+        "never", "news", "open", "replication", "rounds", "rows", "seed", "settled", "spinning", "tables", "unfit",
+        "unhindered", "units", "values", "visits", "waiting", "wheres",
+    )
+
     def __init__(self, tables: Tables, seed: int, replication: int) -> None:
         self.tables, self.seed, self.replication = tables, seed, replication
         self.laws, self.grid = tables.laws, tables.grid
-        self.env: Any = Clock()             # its clock is typed int | float; ours is whole seconds
-        self.rows: list[int] = []           # the log: integer columns of ``events.ORDER``, row after row
-        self.values: list[float] = []       # and the value of each row
-        self.units = [[Unit(pool, n) for n in range(pool.count)] for pool in tables.pools]
+        self.env: Any = Clock(self.hand_out)
+        self.rows: list[int] = []           # the log: six numbers of each row, see `events.from_flat`
+        self.values: list[float] = []       # and its value
+        self.visits: list[int] = []         # batch, token, step and attempt of each visit
+        self.wheres = [(pool.index, n) for pool in tables.pools for n in range(pool.count)]     # resource, unit
+        where = count()
+        self.units = [[Unit(pool, n, next(where)) for n in range(pool.count)] for pool in tables.pools]
         self.free = [(1 << pool.count) - 1 for pool in tables.pools]
-        self.is_open = [pool.calendar < 0 for pool in tables.pools]
-        self.closing = [NEVER for _ in tables.pools]
-        self.calendar_open = [False for _ in tables.calendars]
-        self.available = sum(1 << pool.index for pool in tables.pools if pool.calendar < 0)
+        pools, calendars = len(tables.pools), len(tables.calendars)
+        self.calendar_bits = [1 << (pools + c) for c in range(calendars)]                   # after the bits of the pools
+        self.never = 1 << (pools + calendars)                                               # and one that is never idle
+        self.idle = self.never - 1                                                          # pools with a free unit
+        self.open = sum(1 << pool.index for pool in tables.pools if pool.calendar < 0)      # pools and calendars
+        self.calendar_of = [pool.calendar for pool in tables.pools]
+        self.closing = [NEVER] * (calendars + 1)                                            # by calendar; the last for pools without one
         self.waiting: dict[Line, None] = {}
         self.gathers = any(step.gather_k for step in tables.steps)
+        self.news = False                   # work may have become able to start
+        self.settled = not self.gathers     # another round without news would start nothing
+        self.unfit: list[Line] = []         # would not end before a closing: out of the rounds until one of its pools opens
         self.unhindered: list[Worker] = []  # they wait for nothing but the end of what is due
-        self.poked = False
-        self.instant, self.rounds, self.happened = -1, 0, 0
-        self.spinning: set[int] = set()     # steps started in the last rounds allowed in an instant
+        self.instant, self.rounds, self.happened, self.max_events = -1, 0, 0, tables.max_events
+        self.spinning: set[int] = set()     # visits started in the last rounds allowed in an instant
 
     def due(self, delay: int, kind: int, a: int, b: int) -> Due:
         """Something that happens after ``delay`` seconds, in its place of that instant."""
-        self._count_event()
+        self.happened += 1
+        if self.happened > self.max_events:
+            self._spent()
         return Due(self.env, delay, kind, a, b)
 
-    def _count_event(self) -> None:
-        self.happened += 1
-        if self.happened > self.tables.max_events:
-            raise Overrun(f"more than {self.tables.max_events:,} events: raise max_events, or look for a step of no duration that repeats")
+    def _spent(self) -> None:
+        raise Overrun(f"more than {self.max_events:,} events: raise max_events, or look for a step of no duration that repeats")
 
     def uniform(self, key: int, who: int, path: int, visit: int) -> float:
         return u01(self.seed, key, self.replication, who, path, visit)
@@ -207,25 +272,39 @@ class Lines(ABC):
         return drawn(self.laws, self.grid, law, self.seed, key, self.replication, who, path, visit)
 
     def poke(self) -> None:
-        if not self.poked:
-            self.poked = True
-            event = simpy.Event(self.env)
-            event._ok, event._value = True, None
-            event.callbacks = [self.hand_out]
-            self.env.schedule(event, HAND_OUT)
+        """Hand out work when all that is due in this instant has happened."""
+        self.news = self.env.asked = True
+
+    def opened(self, bits: int) -> None:
+        """Pools have opened: what would not have ended before they close may fit now (C3)."""
+        still = []
+        for line in self.unfit:
+            if line.mask & bits:
+                line.gate = line.mask
+            else:
+                still.append(line)
+        self.unfit = still
+        if self.waiting:
+            self.poke()
 
     def enter(self, worker: Worker, line: Line) -> simpy.Event:
-        """Join a line; the event returned succeeds when the floor starts the work."""
+        """Join a line; the event returned is the end of the first stage of the work, which the floor starts."""
         worker.go = simpy.Event(self.env)
         worker.line = line
         if line.free:
             self.unhindered.append(worker)
-            self.poke()
+            self.env.asked = True
             return worker.go
         worker.entry = (worker.priority, worker.queued_s, worker.batch, worker.number, worker)
-        insort(line.entries, worker.entry)
-        self.waiting[line] = None
-        self.poke()
+        if line.entries:
+            insort(line.entries, worker.entry)
+        else:
+            line.entries.append(worker.entry)
+            self.waiting[line] = None
+            if not line.gate & ~(self.idle & self.open):
+                self.poke()
+        if not self.settled:
+            self.poke()
         return worker.go
 
     @abstractmethod
@@ -238,13 +317,16 @@ class Lines(ABC):
 
     def stage(self, worker: Worker) -> simpy.Event:
         """The stage of the work it is in falls due after its remaining seconds (B1, N5)."""
-        target, need = worker.stages[0]
-        self._count_event()
-        worker.began_s = self.env.now
+        self.happened += 1
+        if self.happened > self.max_events:
+            self._spent()
+        now = worker.began_s = self.env.now
         event = worker.go
         assert event is not None
         event._ok, event._value = True, None
-        self.env.schedule(event, worker.last if need is None else place(PART, worker.batch, worker.number), target - worker.worked_s)
+        parts = worker.parts
+        end, order = (parts[0].for_s, place(PART, worker.batch, worker.number)) if parts else (worker.end_s, worker.last)
+        heappush(self.env._queue, (now + end - worker.worked_s, order, next(self.env._eid), event))
         return event
 
     def withdraw(self, worker: Worker) -> None:
@@ -260,34 +342,37 @@ class Lines(ABC):
             self.poke()
         worker.line = worker.entry = None
 
-    def hand_out(self, _event: simpy.Event) -> None:
+    def hand_out(self) -> None:
         """Start, again and again, the highest-ranked work that can start (N2)."""
-        self.poked = False
-        self._count_round()
+        now = self.env.now
+        if now != self.instant:
+            self.instant, self.rounds = now, 0
+        self.rounds += 1
+        if self.rounds > ROUNDS:
+            self._goes_round(now)
         if self.gathers:
             self.form_runs()
         if self.unhindered:
             self._let_go()
-        if not self.waiting:
+        if not self.news and self.settled:
             return
-        out_of = ~self.available
-        heads = [(line.entries[0][:4], n, line) for n, line in enumerate(self.waiting)
-                 if (not line.mask & out_of or line.reserve) and (line.start_on < 0 or self.calendar_open[line.start_on])]
-        heapq.heapify(heads)
+        self.news = False
+        out_of = ~(self.idle & self.open)
+        lines = [line for line in self.waiting if not line.gate & out_of]
         reserved: dict[int, int] = {}
-        while heads:
-            rank, n, line = heapq.heappop(heads)
-            if not line.entries or line.entries[0][:4] != rank:        # its head has been cancelled since
-                if line.entries:
-                    heapq.heappush(heads, (line.entries[0][:4], n, line))
-                continue
-            picks = self._fitting(line, reserved)
-            if picks is None:
-                if line.reserve:
+        while lines:
+            line = min(lines, key=Line.head) if lines[1:] else lines[0]
+            picks = self._fitting(line, reserved) if line.entries else None
+            if picks is None:                                       # it cannot start, or all of it has been cancelled
+                lines.remove(line)
+                if line.reserve and line.entries:
                     self._reserve(line, reserved)
                 continue
             worker = line.entries.pop(0)[4]
             worker.line = worker.entry = None
+            if not line.entries:
+                lines.remove(line)
+                del self.waiting[line]
             self._take(worker, line, picks)
             if line.resumes:
                 assert worker.go is not None
@@ -295,11 +380,11 @@ class Lines(ABC):
             else:
                 self.begin(worker)
             if self.rounds > ROUNDS - 100:
-                self.spinning.add(worker.label()[2])
-            if line.entries:
-                heapq.heappush(heads, (line.entries[0][:4], n, line))
-            else:
-                del self.waiting[line]
+                self.spinning.add(worker.label)
+            if lines:
+                out_of = ~(self.idle & self.open)
+                lines = [line for line in lines if not line.gate & out_of]
+        self.settled = not reserved and not self.gathers
 
     def _let_go(self) -> None:
         """Start what needs nothing: it takes nothing from anybody, so its rank is of no consequence."""
@@ -307,48 +392,49 @@ class Lines(ABC):
         for worker in workers:
             worker.line = None
             if self.rounds > ROUNDS - 100:
-                self.spinning.add(worker.label()[2])
+                self.spinning.add(worker.label)
             self.begin(worker)
 
-    def _count_round(self) -> None:
-        now = self.env.now
-        if now != self.instant:
-            self.instant, self.rounds = now, 0
-        self.rounds += 1
-        if self.rounds > ROUNDS:
-            names = ", ".join(sorted(self.tables.steps[s].name for s in self.spinning if s >= 0))
-            raise Overrun(f"{ROUNDS:,} rounds at second {now}: steps of no duration follow each other without end: {names}")
+    def _goes_round(self, now: int) -> None:
+        steps = {self.visits[4 * v + 2] for v in self.spinning if v >= 0}
+        names = ", ".join(sorted(self.tables.steps[s].name for s in steps))
+        raise Overrun(f"{ROUNDS:,} rounds at second {now}: steps of no duration follow each other without end: {names}")
 
-    def _fitting(self, line: Line, reserved: dict[int, int]) -> list[int] | None:
-        """Pools that serve a line's needs and holds now, in order; None when one is missing.
+    def _fitting(self, line: Line, reserved: dict[int, int]) -> list[Pick] | None:
+        """The pool that serves each of a line's needs now; None when one is missing, or a unit to hold.
 
         A pool that would close before the planned end counts as shut for a step with `fit` (C3).
         """
         now, free = self.env.now, self.free
-        if line.plain is not None and not reserved and not line.mask & ~self.available:
-            if line.planned_s < 0:
-                return line.plain
-            fits = all(now + line.span(need) <= self.closing[p] for need, p in zip(line.needs, line.plain, strict=True))
-            return line.plain if fits else None
+        if line.plain is not None and not reserved and not line.mask & ~(self.idle & self.open):
+            for p, span in line.spans:
+                if now + span > self.closing[self.calendar_of[p]]:
+                    if not line.reserve:
+                        line.gate |= self.never
+                        self.unfit.append(line)
+                    return None
+            return line.plain
         used = dict(reserved) if reserved else {}
         picks = []
         for need in line.needs:
             span = line.span(need)
             for p in need.pools:
-                if self.is_open[p] and free[p].bit_count() - used.get(p, 0) >= need.count and (span < 0 or now + span <= self.closing[p]):
+                if free[p].bit_count() - used.get(p, 0) >= need.count and self._serves(p, now, span):
                     break
             else:
                 return None
             used[p] = used.get(p, 0) + need.count
-            picks.append(p)
+            picks.append((need, p))
         for hold in line.holds:
             p = hold.pool
-            if not self.is_open[p] or free[p].bit_count() - used.get(p, 0) < hold.count:
-                return None
-            if line.planned_s >= 0 and now + line.planned_s > self.closing[p]:
+            if free[p].bit_count() - used.get(p, 0) < hold.count or not self._serves(p, now, line.planned_s):
                 return None
             used[p] = used.get(p, 0) + hold.count
         return picks
+
+    def _serves(self, p: int, now: int, span: int) -> bool:
+        """A pool is open, and stays so for ``span`` seconds; -1 without a fit test (C3)."""
+        return bool(self.open >> p & 1) and (span < 0 or now + span <= self.closing[self.calendar_of[p]])
 
     def _reserve(self, line: Line, reserved: dict[int, int]) -> None:
         """Keep free units for the first token of a reserving line, when only busy units stop it (N2).
@@ -360,22 +446,22 @@ class Lines(ABC):
         wanted: dict[int, int] = {}
         for need in line.needs:
             span = line.span(need)
-            pool = next((p for p in need.pools if self.is_open[p] and (span < 0 or now + span <= self.closing[p])), None)
+            pool = next((p for p in need.pools if self._serves(p, now, span)), None)
             if pool is None:
                 return
             wanted[pool] = wanted.get(pool, 0) + need.count
         for hold in line.holds:
-            if not self.is_open[hold.pool] or (line.planned_s >= 0 and now + line.planned_s > self.closing[hold.pool]):
+            if not self._serves(hold.pool, now, line.planned_s):
                 return
             wanted[hold.pool] = wanted.get(hold.pool, 0) + hold.count
-        short = [p for p, count in wanted.items() if self.free[p].bit_count() - reserved.get(p, 0) < count]
-        for p, count in wanted.items():
-            if line.reserve == RESERVE_ALL or (count > 1 and short == [p]):
+        short = [p for p, needed in wanted.items() if self.free[p].bit_count() - reserved.get(p, 0) < needed]
+        for p, needed in wanted.items():
+            if line.reserve == RESERVE_ALL or (needed > 1 and short == [p]):
                 kept = reserved.get(p, 0)
-                reserved[p] = kept + min(count, max(0, self.free[p].bit_count() - kept))
+                reserved[p] = kept + min(needed, max(0, self.free[p].bit_count() - kept))
 
-    def _take(self, worker: Worker, line: Line, picks: list[int]) -> None:
-        for need, p in zip(line.needs, picks, strict=True):
+    def _take(self, worker: Worker, line: Line, picks: list[Pick]) -> None:
+        for need, p in picks:
             worker.taken.append((need, self._units(worker, p, need.count)))
         for hold in line.holds:
             self.take_hold(worker, hold, self._units(worker, hold.pool, hold.count))
@@ -386,16 +472,15 @@ class Lines(ABC):
 
     def _units(self, worker: Worker, p: int, count: int) -> list[Unit]:
         """The lowest-numbered free units of a pool."""
-        units = []
-        bits = self.free[p]
-        for _ in range(count):
+        bits, all_units, units = self.free[p], self.units[p], []
+        while count:
             lowest = bits & -bits
             bits ^= lowest
-            unit = self.units[p][lowest.bit_length() - 1]
-            unit.holder = worker
-            unit.dirty = unit.pool.cleaning is not None
+            unit = all_units[lowest.bit_length() - 1]
+            unit.holder, unit.dirty = worker, unit.cleaned
             units.append(unit)
+            count -= 1
         self.free[p] = bits
         if not bits:
-            self.available &= ~(1 << p)
+            self.idle &= ~(1 << p)
         return units

@@ -28,6 +28,9 @@ from processes.cells import FIELDS
 from qc.disposition import Disposition, decide_codes
 from qc.measurement import INVALID
 
+QUEUED_KIND, WORKED_KIND, STOPPED_KIND = int(Kind.QUEUED), int(Kind.WORKED), int(Kind.STOPPED)
+MEASURED_KIND, DECIDED_KIND, LEFT_KIND = int(Kind.MEASURED), int(Kind.DECIDED), int(Kind.LEFT)
+NOTHING = bytes(8 * len(FIELDS))         # the truth without biology
 REREADS = 1000                          # a bound on invalid runs of one at-line reading
 
 
@@ -52,14 +55,22 @@ def run(tables: Tables, seed: int, replication: int) -> Run:
 class Engine(Gathering):
     """One replication."""
 
+    __slots__ = (
+        "cap_queue", "deadlock", "ended", "first_assay", "first_panel", "gate", "in_cap", "marks", "over", "plain_reason",
+        "planned", "records", "rejected", "tokens", "truth", "warnings",
+    )
+
     def __init__(self, tables: Tables, seed: int, replication: int) -> None:
         super().__init__(tables, seed, replication)
-        self.gate = len(tables.resource_names) - 1
-        self.first_assay = len(tables.pools)
+        self.first_assay = len(self.wheres)
+        self.wheres += [(resource, -1) for resource in range(len(tables.pools), len(tables.resource_names))]
+        self.gate = len(self.wheres) - 1
         self.first_panel = self.first_assay + len(tables.assays)
         self.plain_reason = {aborted: reason for reason, aborted in self.aborted.items()}
         self.rejected = {c: self.reason[f"rejected:{n}"] for n, c in self.reason.items() if f"rejected:{n}" in self.reason}
-        self.records: list[tuple[int, int, int, int, npt.NDArray[np.float64]]] = []
+        self.marks = tuple(self.reason[mark] for mark in ("", "<LOD", "invalid"))
+        self.records: list[int] = []        # the truth: time_s, batch, step and attempt of each record
+        self.truth: list[bytes] = []        # and its latent fields
         self.tokens: dict[tuple[int, int], Token] = {}
         self.cap_queue: list[tuple[int, int]] = []
         self.in_cap = self.planned = self.ended = 0
@@ -80,18 +91,20 @@ class Engine(Gathering):
     def _run(self) -> Run:
         t, env = self.tables, self.env
         for c in range(len(t.calendars)):
-            env.process(self.calendar(c))
+            simpy.Process(env, self.calendar(c))
         self.start_units()
         self._plan_starts()
-        env.process(self._watch())
+        simpy.Process(env, self._watch())
         if t.h_s >= 0:
             self._at(t.h_s, lambda: self._finish() if not t.drain or not self.tokens else None)
         env.run(self.over)
         if self.deadlock is None:
             self.deadlock = find_deadlock(self, self.tokens)
+        whole = len(self.values)
         self._close_rows(env.now)
         h_s = t.h_s if t.h_s >= 0 else env.now
-        return Run(from_flat(self.rows, self.values), self._truth(), t.w_s, h_s, self.happened, self.warnings, self.deadlock)
+        events = from_flat(self.rows, self.values, self.visits, self.wheres, whole)
+        return Run(events, self._truth(), t.w_s, h_s, self.happened, self.warnings, self.deadlock)
 
     def _at(self, delay: int, action: Callable[[], None]) -> None:
         """Act before anything that is due in that second."""
@@ -105,13 +118,11 @@ class Engine(Gathering):
             self.over.succeed()
 
     def _truth(self) -> npt.NDArray[Any]:
-        records = np.zeros(len(self.records), records_dtype(FIELDS))
-        if self.records:
-            for k, name in enumerate(("time_s", "batch", "step", "attempt")):
-                records[name] = [row[k] for row in self.records]
-            latent = np.stack([row[4] for row in self.records])
-            for k, name in enumerate(FIELDS):
-                records[name] = latent[:, k]
+        records = np.zeros(len(self.truth), records_dtype(FIELDS))
+        times = np.array(self.records, np.int64).reshape(-1, 4)
+        latent = np.frombuffer(b"".join(self.truth)).reshape(-1, len(FIELDS))
+        for name, column in zip(records.dtype.names or (), (*times.T, *latent.T), strict=True):
+            records[name] = column
         return records
 
     def _watch(self) -> Happening:
@@ -119,7 +130,7 @@ class Engine(Gathering):
         told: set[tuple[int, int]] = set()
         while True:
             yield self.env.timeout(max(1, self.tables.starvation_s // 4))
-            if self.env.peek() == math.inf or self.env.now > self.tables.limit_s:
+            if (self.env.peek() == math.inf and not self.env.asked) or self.env.now > self.tables.limit_s:
                 raise Overrun(f"nothing more can end this run: {self.ended} batches have ended, {len(self.tokens)} tokens still wait")
             late = [token for token in overdue(self, self.tokens) if (token.batch, token.number) not in told]
             if not late:
@@ -142,25 +153,24 @@ class Engine(Gathering):
         for units in self.units:
             for unit in units:
                 if unit.shown is not None:
-                    kind, batch, token, step, attempt = unit.shown
-                    self.rows += (end, unit.since, kind, batch, -1 if batch < 0 else 0, token, step, attempt, unit.pool.index,
-                                  unit.number, 0, 1)
+                    kind, visit = unit.shown
+                    self.rows += (end, unit.since, kind, visit, unit.where, 0)
                     self.values.append(-1.0)
-        kinds = {JOINING: Kind.QUEUED, WAITING: Kind.QUEUED, ASIDE: Kind.QUEUED, GATHERING: Kind.QUEUED, WORKING: Kind.WORKED,
-                 STOPPED: Kind.STOPPED}
+        kinds = {JOINING: QUEUED_KIND, WAITING: QUEUED_KIND, ASIDE: QUEUED_KIND, GATHERING: QUEUED_KIND, WORKING: WORKED_KIND,
+                 STOPPED: STOPPED_KIND}
         for waiting in self.tokens.values():
             if waiting.state in kinds:
                 member = waiting.state == GATHERING or waiting.run is not None
                 reason = "gather" if member else {JOINING: "join", ASIDE: "aside"}.get(waiting.state, "")
                 worked = waiting.state == WORKING and not waiting.stopped and not member
-                self.note(waiting, kinds[waiting.state], waiting.since_s, waiting.driver if worked else -1.0, self.reason[reason],
-                          time_s=end, still_open=1)
+                self.note(waiting, kinds[waiting.state], waiting.since_s, waiting.driver if worked else -1.0, self.reason[reason])
         for since, number in self.cap_queue:
-            self._waited_for_cap(end, since, number, 1)
+            self._waited_for_cap(since, number)
 
-    def _waited_for_cap(self, time_s: int, since: int, number: int, still_open: int) -> None:
-        self.rows += (time_s, since, Kind.QUEUED, number, 0, 0, -1, -1, -1, -1, self.reason["cap"], still_open)
+    def _waited_for_cap(self, since: int, number: int) -> None:
+        self.rows += (self.env.now, since, QUEUED_KIND, len(self.visits) // 4, -1, self.reason["cap"])
         self.values.append(-1.0)
+        self.visits += (number, 0, -1, -1)
 
     def _plan_starts(self) -> None:
         t = self.tables
@@ -209,7 +219,7 @@ class Engine(Gathering):
 
     def set_out(self, token: Token, journey: Happening) -> None:
         self.tokens[token.batch, token.number] = token
-        token.process = self.env.process(journey)
+        token.process = simpy.Process(self.env, journey)
 
     def _leave_cap(self, batch: Batch) -> None:
         if not batch.in_cap:
@@ -221,7 +231,7 @@ class Engine(Gathering):
             return
         if self.cap_queue:
             since, number = self.cap_queue.pop(0)
-            self._waited_for_cap(self.env.now, since, number, 0)
+            self._waited_for_cap(since, number)
             self.in_cap += 1
             event = self.due(0, ARRIVAL, 0, number)
             event.callbacks.append(lambda _: self._begin(number, counted=True))
@@ -254,14 +264,17 @@ class Engine(Gathering):
         """Give back the step's units and the holds that end, note the truth, leave the cap."""
         step = token.step
         assert step is not None
-        for _, units in token.taken:
-            self.give_back(units)
-        token.taken, token.new_holds = [], []
-        for h in list(token.held):
-            row, units = token.held[h]
-            if go < 0 or not row.keep[go]:
-                del token.held[h]
+        if token.taken:
+            for _, units in token.taken:
                 self.give_back(units)
+            token.taken = []
+        token.new_holds = []
+        if token.held:
+            for h in list(token.held):
+                row, units = token.held[h]
+                if go < 0 or not row.keep[go]:
+                    del token.held[h]
+                    self.give_back(units)
         if token.main:
             self.record(token, step.index)
             t = self.tables
@@ -269,10 +282,10 @@ class Engine(Gathering):
                 self._leave_cap(token.of)
 
     def record(self, token: Token, step: int) -> None:
-        if not token.main:
-            return
-        latent = np.zeros(len(FIELDS)) if token.latent is None else token.latent.now(self.env.now).copy()
-        self.records.append((self.env.now, token.batch, step, token.attempt, latent))
+        if token.main:
+            now = self.env.now
+            self.records += (now, token.batch, step, token.attempt)
+            self.truth.append(NOTHING if token.latent is None else token.latent.now(now).tobytes())
 
     def turn(self, token: Token, turned: Turned) -> int:
         """The visit ends by another way: no jump, look or fork (K1)."""
@@ -291,8 +304,7 @@ class Engine(Gathering):
         for again in range(REREADS if at_line else 1):
             visit = token.visit(again)
             value, mark = read(self, token.latent, step, visit, token.shared(again) if step.gather_k else visit)
-            self.note(token, Kind.MEASURED, self.env.now, value, self.reason[("", "<LOD", "invalid")[mark]],
-                      resource=self.first_assay + step.look)
+            self.note(token, MEASURED_KIND, self.env.now, value, self.marks[mark], self.first_assay + step.look)
             if mark != INVALID:
                 token.of.readings[step.look] = token.reading = value
                 break
@@ -320,7 +332,7 @@ class Engine(Gathering):
         return go, reason
 
     def _decided(self, token: Token, band: int, reason: int) -> None:
-        self.note(token, Kind.DECIDED, self.env.now, float(band), reason, resource=self.gate)
+        self.note(token, DECIDED_KIND, self.env.now, float(band), reason, self.gate)
 
     def _deviate(self, token: Token, band: BandRow) -> None:
         if band.deviation:
@@ -398,7 +410,7 @@ class Engine(Gathering):
         for p in step.decide:
             outcome, reason = self._disposition(batch, t.panels[p])
             batch.decided[p] = (outcome, reason)
-            self.note(token, Kind.DECIDED, self.env.now, float(outcome is Disposition.RELEASE), reason, resource=self.first_panel + p)
+            self.note(token, DECIDED_KIND, self.env.now, float(outcome is Disposition.RELEASE), reason, self.first_panel + p)
         if len(batch.decided) == len(t.panels):
             released = any(outcome is Disposition.RELEASE for outcome, _ in batch.decided.values())
             doses = token.latent.doses(t) if released and token.latent is not None else 0
@@ -416,16 +428,17 @@ class Engine(Gathering):
 
     def leave(self, token: Token, reason: int, doses: int = 0) -> None:
         """The token is gone and frees all; a batch ends with its main token (F4)."""
-        self.withdraw(token)
+        if token.line is not None:
+            self.withdraw(token)
         token.state = GONE
-        self.give_back(unit for _, units in token.taken for unit in units)
-        token.taken = []
+        for _, units in token.taken:
+            self.give_back(units)
         for _, units in token.held.values():
             self.give_back(units)
-        token.held = {}
+        token.taken, token.held = [], {}
         del self.tokens[token.batch, token.number]
         self.record(token, -1)
-        self.note(token, Kind.LEFT, token.came_s, float(doses), reason)
+        self.note(token, LEFT_KIND, token.came_s, float(doses), reason)
         if token.main:
             self._end_batch(token.of)
         else:

@@ -57,7 +57,7 @@ class Token(Worker):
 
     __slots__ = (
         "attempt", "branch", "came_s", "cancelled", "driver", "ended", "fork", "held", "latent", "latest", "main", "misses", "new_holds",
-        "of", "path", "reading", "run", "run_number", "shares", "since_s", "state", "step", "started", "visits",
+        "of", "path", "reading", "run", "shares", "since_s", "state", "step", "started", "visits", "where",
     )
 
     def __init__(self, of: Batch, number: int, path: int, branch: BranchRow | None, now: int) -> None:
@@ -81,7 +81,7 @@ class Token(Worker):
         self.fork = (-1, -1)                                # (branch, fork step) of a side token
         self.cancelled = -1                                 # reason, once its result no longer counts
         self.run: Run | None = None                         # that it goes with (F5)
-        self.run_number = -1                                # shown in the log: of its run, or its own if it is one
+        self.where = -1                                     # in the log: the run that it goes with, or is
         self.latest = NEVER                                 # last second in which its run may start
         self.shares: Visit = (0, 0, 0)                      # address of the draws it shares with its run
 
@@ -105,9 +105,6 @@ class Token(Worker):
                 return row.on_down
         assert self.step is not None
         return self.step.on_down
-
-    def label(self) -> tuple[int, int, int, int]:
-        return self.batch, self.number, -1 if self.step is None else self.step.index, self.attempt
 
     def as_member(self) -> Member:
         return Member(self.queued_s, self.batch, self.number, self)

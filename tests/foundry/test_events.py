@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from foundry.events import EVENTS, KINDS, ORDER, Kind, as_events, fingerprint, records_dtype, to_frame
+from foundry.events import EVENTS, KINDS, ORDER, Kind, as_events, fingerprint, from_flat, records_dtype, to_frame
 
 ROW = {
     "time_s": 10, "since_s": 5, "kind": 2, "batch": 1, "product": 0, "token": 0, "step": 2, "attempt": 1,
@@ -54,6 +54,20 @@ def test_L2_left_column_before_right(first):
     low, high = row(**{ORDER[first]: 1, ORDER[first + 1]: 9}), row(**{ORDER[first]: 2, ORDER[first + 1]: 3})
 
     assert as_events([high, low]).tolist() == as_events([low, high]).tolist() == [low, high]
+
+
+def test_L2_flat_lists_give_the_same_rows():
+    """A token's row, a unit's state without a visit, one within a visit, and an open row of a run, told by visits and places or in full."""
+    visits, wheres = [4, 0, 2, 1, 7, 3, 5, 2], [(1, 0), (1, 1), (2, -1), (-1, 6)]
+    rows = [9, 5, 2, 0, -1, 8, 8, 0, 9, -1, 1, 0, 8, 3, 7, 1, 0, 0, 9, 9, 4, 1, 2, 3, 9, 6, 2, 1, 3, 0]
+
+    assert from_flat(rows, [1.5, -1.0, -1.0, 0.25, 2.0], visits, wheres, 4).tolist() == [
+        (8, 0, 9, -1, -1, -1, -1, -1, 1, 1, -1.0, 0, 0),
+        (8, 3, 7, 7, 0, 3, 5, 2, 1, 0, -1.0, 0, 0),
+        (9, 5, 2, 4, 0, 0, 2, 1, -1, -1, 1.5, 8, 0),
+        (9, 6, 2, 7, 0, 3, 5, 2, -1, 6, 2.0, 0, 1),
+        (9, 9, 4, 7, 0, 3, 5, 2, 2, -1, 0.25, 3, 0),
+    ]
 
 
 def test_L2_value_does_not_order():
