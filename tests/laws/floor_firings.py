@@ -398,8 +398,7 @@ def maintained_after_use(log: Logbook) -> Iterator[Row]:
 
 
 def failed_in_a_job(log: Logbook, *, waiting: bool) -> Iterator[Row]:
-    """A failure that falls into a job comes at its end; while the job waits for its people it comes at once, and the job is owed again.
-    """
+    """A failure in a job comes at its end; while the job waits for its people it comes at once, and the job is owed again."""
     for rows in log.units.values():
         for before, row, after in zip(rows, rows[1:], [*rows[2:], None], strict=False):
             if row.kind == Kind.DOWN and before.kind in CARE and adjacent(before, row):

@@ -107,7 +107,25 @@ def if_is(field: str, value: Any, other: Any) -> Callable[[Any], Any]:
     return lambda row: other if getattr(row, field) == value else getattr(row, field)
 
 
-# ---- T
+def deaf(rule: str, what: str, call: int, *states: int) -> None:
+    """A token does not answer a call in some of its states."""
+    @wrong(rule, what, Journeys, "answer")
+    def _(right: Any, self: Any, token: Any, of: Any) -> None:
+        if of.kind != call or token.state not in states:
+            right(self, token, of)
+
+
+def in_one() -> None:
+    """The last two mutations are one."""
+    first, second = MUTATIONS[-2:]
+
+    def apply(patch: Patch) -> None:
+        first.apply(patch)
+        second.apply(patch)
+    MUTATIONS[-2:] = [first._replace(apply=apply)]
+
+
+# ---- T: time
 
 @wrong("T1 cut off at H", "what is due at H happens", Engine, "_at")
 def _(right: Any, self: Any, delay: int, action: Any) -> None:
@@ -206,10 +224,13 @@ def _(right: Any, self: Any, worker: Any, line: Any) -> Any:
     return right(self, worker, line)
 
 
-@wrong("T5 late on coming", "a token that comes too late may still start in its second of coming", Journeys, "culture")
-def _(right: Any, self: Any, *args: Any) -> Any:
-    latest = yield from right(self, *args)
-    return max(latest, self.env.now)
+@wrong("T5 late on coming", "a token that comes too late may still start in its second of coming", Journeys, "_watch_latest")
+def _(right: Any, self: Any, token: Any, latest: int) -> None:
+    right(self, token, max(latest, self.env.now))
+
+
+deaf("T5 late on coming", "and is not told on its way", lines.LATE_CALL, tokens.JOINING, CULTURE, WORKING)
+in_one()
 
 
 @wrong("T5 redo keeps the window", "a step done again meets its window anew", Journeys, "_undo")
@@ -223,19 +244,11 @@ def _(right: Any, self: Any, token: Any, kind: int) -> None:
     right(self, token, Kind.HELD if token.state == CULTURE else kind)
 
 
-def deaf(rule: str, what: str, call: int, *states: int) -> None:
-    """A token does not answer a call in some of its states."""
-    @wrong(rule, what, Journeys, "answer")
-    def _(right: Any, self: Any, token: Any, of: Any) -> None:
-        if of.kind != call or token.state not in states:
-            right(self, token, of)
-
-
 deaf("T6 fails in culture", "a hold in culture may fail without consequence", DOWN_CALL, CULTURE)
 deaf("B3 ends in line", "a hold may fail in line without consequence", DOWN_CALL, WAITING)
 deaf("F6 ends a wait", "a result stops only work", ABORT_CALL, WAITING, tokens.JOINING, CULTURE, ASIDE)
 
-# ---- N
+# ---- N: needs and handing out
 
 misread("N1 first pool of a role", "the last pool of a role is asked first", needs(pools=lambda need: need.pools[::-1]))
 misread("N1 later pool of a role", "only the first pool of a role serves", needs(pools=lambda need: need.pools[:1]))
@@ -310,7 +323,7 @@ def _(right: Any, self: Any, token: Any) -> Any:
         token.worked_s = min(first, token.worked_s + self.env.now - since)
 
 
-# ---- C
+# ---- C: calendars
 
 misread("C1 crews", "crews of a role come with the first of them", lambda t: replace(t, pools=changed(t.pools, {
     "calendar": lambda pool: next(p for p in t.pools if p.name.partition(".")[0] == pool.name.partition(".")[0]).calendar})))
@@ -336,7 +349,7 @@ misread("C3 fit overrun", "work with `fit` stops at closing", steps(shift=if_is(
 misread("C3 overtime", "overtime stops at closing", steps(shift=if_is("shift", OVERTIME, PAUSE)))
 misread("C3 pause", "a pause is overtime", steps(shift=if_is("shift", PAUSE, OVERTIME)))
 
-# ---- B
+# ---- B: stops, breakdowns, care of units
 
 misread("B1 people given back", "a stopped step keeps its people", needs(people=False))
 misread("B1 equipment kept", "a stopped step gives back its equipment", needs(people=True))
@@ -471,7 +484,7 @@ def _(right: Any, self: Any, unit: Any, row: Any, number: int) -> None:
     right(self, unit, row, number)
 
 
-# ---- K
+# ---- K: biology and measuring
 
 misread("K1 jump", "nothing changes at the end of a step", steps(jump=0))
 misread("K1 environment begins", "an environment begins only with a jump", steps(rate=lambda step: step.rate if step.jump else 0))
@@ -561,7 +574,7 @@ def _(right: Any, self: Any, batch: Any, panel: Any) -> Any:
     return right(self, batch, replace(panel, limits=known))
 
 
-# ---- F
+# ---- F: tokens
 
 def drawn_as(rule: str, what: str, address: Callable[[Any, Any], tuple[int, int]]) -> None:
     """Durations drawn at another (path, visit)."""
@@ -681,7 +694,7 @@ misread("A1 cap until the last hold", "the cap counts to the end of the batch", 
 misread("A1 cap alone", "one batch less is admitted", lambda t: replace(t, wip_cap=max(1, t.wip_cap - 1)))
 misread("A1 at_most", "the plan goes on", lambda t: replace(t, at_most=t.at_most + 1))
 
-# ---- L
+# ---- L: log
 
 @wrong("L1 records", "the end of a batch is not recorded", Engine, "record")
 def _(right: Any, self: Any, token: Any, step: int) -> None:
@@ -712,6 +725,6 @@ def _(right: Any, self: Any, unit: Any, row: Any) -> None:
     right(self, unit, row)
 
 
-@wrong("L3 blocked", "a unit that its holder does not use counts as working", Floor, "mark")
-def _(right: Any, self: Any, unit: Any, kind: int, *label: Any) -> None:
-    right(self, unit, Kind.WORKING if kind == Kind.HELD else kind, *label)
+@wrong("L3 blocked", "a hold that its batch does not use counts as working", Journeys, "_holds_show")
+def _(right: Any, self: Any, token: Any, kind: int) -> None:
+    right(self, token, Kind.WORKING)
