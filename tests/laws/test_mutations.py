@@ -13,11 +13,13 @@ import pytest
 
 from foundry.engine import readable
 from foundry.engine.lines import Overrun
+from tests.laws import floor_mutants, token_mutants
 from tests.laws.firings import RULES, fired
 from tests.laws.logbook import Logbook
-from tests.laws.mutants import MUTATIONS, Mutation
+from tests.laws.mutants import Mutation
 from tests.laws.twin_plants import random_tables
 
+MUTATIONS = (*floor_mutants.MUTATIONS, *token_mutants.MUTATIONS)
 TRIES = 12                      # plants in which a mutation may hide
 MOST = 400                      # plants that are looked through for a rule
 
