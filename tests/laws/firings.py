@@ -3,7 +3,7 @@ would prove nothing.
 
 A rule has one row for each of its cases. A row is a function of a `Logbook` that yields one item per firing, a row of the log or a visit,
 so that a count can be looked into. Rules of lines and calendars stand in line_firings.py,
-of breakdowns and care in floor_firings.py, of biology, tokens and starts in token_firings.py.
+of breakdowns and care in floor_firings.py, of biology, tokens and starts in token_firings.py, of gathering in gather_firings.py.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 from foundry.events import Kind
 from foundry.streams import CONSTANT, KIND
 from foundry.tables import DRIVERS, FIRST_DEVIATION, GIVE_UP, GO_ON, NEVER, PAUSE
-from tests.laws import floor_firings, line_firings, token_firings
+from tests.laws import floor_firings, gather_firings, line_firings, token_firings
 from tests.laws.conservation import redone
 from tests.laws.floor_firings import Firings, closes, follows, pairs, stops, why, work
 from tests.laws.logbook import Logbook, Row, Visit
@@ -179,7 +179,7 @@ def open_rows(log: Logbook) -> Iterator[Row]:
 DEVIATIONS = tuple(DRIVERS.index(name) for name in DRIVERS if DRIVERS.index(name) >= FIRST_DEVIATION)
 
 
-RULES: dict[str, Firings] = {
+SINGLY: dict[str, Firings] = {
     "T1 cut off at H": lambda log: open_rows(log) if not log.tables.stop_after and not log.tables.drain else (),
     "T1 cut off by stop_after": lambda log: open_rows(log) if log.tables.stop_after else (),
     "T1 drains after H": lambda log: (row for row in log.rows if log.tables.drain and row.time >= log.tables.h_s and not row.open),
@@ -221,9 +221,13 @@ RULES: dict[str, Firings] = {
 }
 
 
+RULES = SINGLY | gather_firings.RULES
+
+
 def fired(log: Logbook) -> Counter[str]:
-    """How often each rule of `RULES` fired."""
-    return Counter({rule: n for rule, firings in RULES.items() if (n := sum(1 for _ in firings(log)))})
+    """How often each rule of `RULES` fired; where steps gather, those of gathering alone, since there tokens share rows."""
+    rules = gather_firings.RULES if any(step.gather_k for step in log.tables.steps) else SINGLY
+    return Counter({rule: n for rule, firings in rules.items() if (n := sum(1 for _ in firings(log)))})
 
 
 def tied(log: Logbook) -> int:

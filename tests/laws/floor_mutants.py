@@ -86,7 +86,7 @@ def _(right: Any, self: Any, law: int, key: int, *address: int) -> float:
     return 1.0 if any(step.per >= 0 and step.duration_key == key for step in self.tables.steps) else right(self, law, key, *address)
 
 
-@wrong("T4 materials per amount", "the amount is not looked up", Journeys, "_driver")
+@wrong("T4 materials per amount", "the amount is not looked up", Journeys, "driver_of")
 def _(right: Any, self: Any, token: Any) -> float:
     return 0.0
 
@@ -117,7 +117,7 @@ def _(right: Any, self: Any, worker: Any, line: Any) -> Any:
     return right(self, worker, line)
 
 
-@wrong("T5 late on coming", "a token that comes too late may still start in its second of coming", Journeys, "_watch_latest")
+@wrong("T5 late on coming", "a token that comes too late may still start in its second of coming", Journeys, "watch_latest")
 def _(right: Any, self: Any, token: Any, latest: int) -> None:
     right(self, token, max(latest, self.env.now))
 

@@ -13,11 +13,11 @@ import pytest
 
 from foundry.engine import readable
 from foundry.engine.lines import Overrun
-from tests.laws import floor_mutants, token_mutants
+from tests.laws import floor_mutants, gather_firings, token_mutants
 from tests.laws.firings import RULES, fired
 from tests.laws.logbook import Logbook
 from tests.laws.mutants import Mutation
-from tests.laws.twin_plants import random_tables
+from tests.laws.twin_plants import GATHERING, random_tables
 
 MUTATIONS = (*floor_mutants.MUTATIONS, *token_mutants.MUTATIONS)
 TRIES = 12                      # plants in which a mutation may hide
@@ -30,12 +30,12 @@ class Plants:
     def __init__(self) -> None:
         self.runs: dict[int, readable.Run] = {}
         self.showing: dict[str, list[int]] = defaultdict(list)
-        self.numbers = count()
+        self.numbers = {False: count(), True: count(GATHERING)}      # by whether steps gather
 
     def of(self, rule: str) -> list[int]:
         """The first plants in which a rule fired."""
         while len(self.showing[rule]) < TRIES and len(self.runs) < MOST:
-            number = next(self.numbers)
+            number = next(self.numbers[rule in gather_firings.RULES])
             tables = random_tables(number)
             self.runs[number] = readable.run(tables, number, 0)
             for seen in fired(Logbook(tables, self.runs[number], number)):

@@ -11,6 +11,7 @@ import numpy as np
 
 from foundry.engine import lines, readable, rules, tokens
 from foundry.engine.floor import Floor
+from foundry.engine.gathering import Gathering
 from foundry.engine.journeys import Journeys
 from foundry.engine.latent import Latent
 from foundry.engine.lines import LEAVE_CALL, Call, Lines
@@ -18,7 +19,7 @@ from foundry.engine.readable import Engine
 from foundry.engine.tokens import WAITING, WORKING
 from foundry.events import Kind
 from foundry.tables import END, GIVE_UP, STOP
-from tests.laws.mutants import assays, bands, changed, constant, forks, if_is, misread, registered, steps, wrong
+from tests.laws.mutants import assays, bands, changed, constant, deaf, forks, if_is, misread, registered, steps, wrong
 
 # ---- K: biology and measuring
 
@@ -152,7 +153,7 @@ def _(right: Any, self: Any, batch: Any, branches: Any) -> None:
 def _(right: Any, self: Any, token: Any, row: Any) -> None:
     sides = token.of.sides
     for key in [key for key in sides if key[0] == row.index and key[1] != token.step.index]:
-        self._dismiss(sides.pop(key), self.reason["superseded"])
+        self.dismiss(sides.pop(key), self.reason["superseded"])
     right(self, token, row)
 
 
@@ -180,14 +181,14 @@ def _(right: Any, self: Any, batch: Any) -> None:
     right(self, batch)
 
 
-@wrong("F4 sample cancelled at work", "a sample at work leaves at once", Engine, "_dismiss")
+@wrong("F4 sample cancelled at work", "a sample at work leaves at once", Engine, "dismiss")
 def _(right: Any, self: Any, side: Any, reason: int) -> None:
     right(self, side, reason)
     if side.state == WORKING:
         side.process.interrupt(Call(LEAVE_CALL, None, 0, reason))
 
 
-@wrong("F4 sample cancelled in line", "a sample in line stays there until it is done", Engine, "_dismiss")
+@wrong("F4 sample cancelled in line", "a sample in line stays there until it is done", Engine, "dismiss")
 def _(right: Any, self: Any, side: Any, reason: int) -> None:
     if side.state == WAITING:
         side.cancelled = reason
@@ -195,7 +196,7 @@ def _(right: Any, self: Any, side: Any, reason: int) -> None:
         right(self, side, reason)
 
 
-@wrong("F4 sample cancelled stopped", "a sample that is stopped may finish", Engine, "_dismiss")
+@wrong("F4 sample cancelled stopped", "a sample that is stopped may finish", Engine, "dismiss")
 def _(right: Any, self: Any, side: Any, reason: int) -> None:
     if side.state == tokens.STOPPED:
         side.cancelled = reason
@@ -203,6 +204,27 @@ def _(right: Any, self: Any, side: Any, reason: int) -> None:
         right(self, side, reason)
 
 
+misread("F5 full run", "a run waits for one more", steps(gather_k=lambda step: step.gather_k and step.gather_k + 1))
+misread("F5 limit", "a run waits twice as long", steps(gather_s=lambda step: 2 * step.gather_s + 3600))
+misread("F5 per members", "a run takes as long as for one", steps(per_s=lambda step: 0.0 if step.gather_k else step.per_s))
+
+
+@wrong("F5 takes in", "a run that has formed takes in nobody", Gathering, "_runs_in_line")
+def _(right: Any, self: Any, step: Any) -> Any:
+    return []
+
+
+@wrong("F5 done again", "the run is done again, not the visits of its members", Gathering, "_again")
+def _(right: Any, self: Any, run: Any) -> None:
+    run.attempt += 1
+
+
+@wrong("F5 stops", "whoever is cancelled stays with a run that stops", Gathering, "stop")
+def _(right: Any, self: Any, token: Any, call: Any) -> Any:
+    return Journeys.stop(self, token, call)
+
+
+deaf("F5 leaves before the start", "whoever waits for a run is not told that it is no longer wanted", LEAVE_CALL, tokens.GATHERING)
 misread("F6 stops work", "no result stops a batch", forks(stop_batch=False))
 
 # ---- A: starts

@@ -10,15 +10,21 @@ from dataclasses import replace
 from foundry.scenario import Scenario
 from foundry.streams import CONSTANT, KIND, SCALE
 from foundry.tables import Tables, tabulate
-from tests.laws.random_plants import Dice, Plan, scenario
+from tests.laws import random_plants
+from tests.laws.random_plants import Dice, Plan
 
+GATHERING = 1_000_000
 FAILS_H = (33, 34, 57, 58, 82)          # in the middle of a working day, when counted from midnight or from a repair of an hour
 WORKED_H = 12                           # as much as a few whole steps take
 
 
 def random_tables(number: int) -> Tables:
-    """The random plant of a number."""
-    tables = tabulate(Scenario.model_validate(locking(number) if number % 6 == 5 else scenario(number)))
+    """The random plant of a number; from GATHERING on with steps that gather."""
+    if number >= GATHERING:
+        plan = gathering(number)
+    else:
+        plan = locking(number) if number % 6 == 5 else random_plants.scenario(number)
+    tables = tabulate(Scenario.model_validate(plan))
     return with_fixed_failures(tables, number) if number % 2 else tables
 
 
@@ -33,9 +39,18 @@ def with_fixed_failures(tables: Tables, number: int) -> Tables:
     return replace(tables, laws=laws)
 
 
+def gathering(number: int) -> Plan:
+    """A random scenario in which some steps gather; runs of the laboratory are often done again."""
+    dice, plan = Dice(-1 - number), random_plants.scenario(number, gathering=True)
+    for step in [step for assay in plan["lab"]["assays"].values() for step in assay.get("steps", ()) if "gather" in step]:
+        if dice.chance(0.6) and "reader" in step["needs"]:
+            step["on_down"] = "redo"
+    return plan
+
+
 def locking(number: int) -> Plan:
     """A random scenario made so that batches may come to wait for each other's units."""
-    dice, plan = Dice(-1 - number), scenario(number)
+    dice, plan = Dice(-1 - number), random_plants.scenario(number)
     first, *_, last = plan["recipe"]["unit_procedures"]
     first["hold"] = {"first": {"pool": "vessel0", "until": last["steps"][0]["name"]}}
     last["hold"] = {"second": "vessel0"}
