@@ -69,6 +69,7 @@ def _gather(plan: Plan, dice: Dice) -> None:
     for step in [step for step in sides if dice.chance(0.5)] + [step for step in free if dice.chance(0.25)]:
         if "per" not in step and "repeat" not in step:
             step["gather"] = {"k": dice.pick(2, 2, 3, 5), "limit_h": dice.pick(0, 6, 24, 48)}
+            step.pop("materials", None)                  # the driver of a run is its members
             if dice.chance(0.3):
                 step |= {"duration_h": 1, "per": "members", "per_h": dice.pick(0.25, 0.5), "planned_h": 3}
                 step.pop("spread", None)
