@@ -31,7 +31,7 @@ from tests.laws.logbook import Logbook
 from tests.laws.twin_plants import GATHERING, random_tables
 
 PLANTS, GATHER = 300, 300       # in the default run: plants, and plants with steps that gather
-MANY, MANY_GATHER = 10_000, 10_000          # in `make verify`
+MANY, MANY_GATHER = 10_000, 5_000          # in `make verify`
 LEAST, LEAST_OFTEN = 20, 1000   # plants in which each rule fires in the default run; how often it fires in `make verify`
 ROOT = Path(__file__).parents[2]
 SHIPPED = sorted(path.stem for path in (ROOT / "configs" / "scenarios").glob("*.yaml"))
