@@ -108,8 +108,12 @@ class Gathering(Journeys):
         self.waiting_for_run = {s: waiting for s, waiting in self.waiting_for_run.items() if waiting}
 
     def _runs_in_line(self, step: StepRow) -> list[Run]:
+        """By rank; runs of a step without needs stand with those that wait for nothing but the end of what is due."""
         line = self.lines.get((step.index, ()))
-        return [entry[4] for entry in line.entries if isinstance(entry[4], Run)] if line is not None else []
+        if line is None:
+            return []
+        free = [run for run in self.unhindered if isinstance(run, Run) and run.step is step]
+        return sorted(free, key=Run.as_member) if line.free else [entry[4] for entry in line.entries if isinstance(entry[4], Run)]
 
     def _new_run(self, step: StepRow, best: Token) -> Run:
         """A run ranks and draws as its best member when it forms."""

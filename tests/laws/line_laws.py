@@ -122,7 +122,7 @@ def higher_ranks_are_served_first(log: Logbook) -> Iterator[str]:
     ranks = {key: rank for key, (rank, _) in ranks_of(log).items()}
     place_of = {key: place for place, key in enumerate(sorted(ranks, key=ranks.__getitem__))}
     begun = [(visit.started, place_of[visit.key], _pools(visit.step), visit) for visit in log.visits.values()
-             if visit.started is not None and visit.seconds > 0]
+             if visit.started is not None and visit.seconds > 0 and visit.key in place_of]
     if not begun:
         return
     times, places, pools = (np.array(column, dtype=np.int64) for column in list(zip(*begun, strict=True))[:3])

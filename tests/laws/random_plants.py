@@ -22,7 +22,7 @@ CALENDARS: dict[str, Plan] = {
 }
 """Any two that meet in one step are open together for SHORTEST_H some time in the week: "weekdays" and "odd" go with every other."""
 SHORTEST_H = 4                  # shortest opening of any calendar: bench work is planned to fit
-BENCH_H = (0, 0.5, 1, 1, 2, 2, 3, 4)
+BENCH_H = (0, 0.5, 1, 1, 2, 3, 4, 4)
 LAWS: tuple[Plan, ...] = (
     {"uniform": {"low": 1, "high": 3}}, {"lognormal": {"mean": 2, "cv": 0.4}}, {"exponential": {"mean": 1.5}},
     {"triangular": {"low": 0, "mode": 1, "high": 4}}, {"beta": {"a": 2, "b": 3, "low": 0, "high": 4}},
@@ -69,6 +69,7 @@ def _gather(plan: Plan, dice: Dice) -> None:
     for step in [step for step in sides if dice.chance(0.5)] + [step for step in free if dice.chance(0.25)]:
         if "per" not in step and "repeat" not in step:
             step["gather"] = {"k": dice.pick(2, 2, 3, 5), "limit_h": dice.pick(0, 6, 24, 48)}
+            step.pop("materials", None)                  # the driver of a run is its members
             if dice.chance(0.3):
                 step |= {"duration_h": 1, "per": "members", "per_h": dice.pick(0.25, 0.5), "planned_h": 3}
                 step.pop("spread", None)
@@ -79,9 +80,11 @@ class _Maker:
 
     def __init__(self, seed: int) -> None:
         self.seed, self.dice = seed, Dice(seed)
-        self.alive = self.dice.chance(0.92)                  # with cells and a product
-        self.two_markets = self.dice.chance(0.25)
-        self.reserving = self.dice.chance(0.25)              # steps that need several people keep them; then no unit's job needs any
+        self.alive = self.dice.chance(0.97)                  # with cells and a product
+        self.two_markets = self.dice.chance(0.4)
+        self.reserving = self.dice.chance(0.4)               # steps that need several people keep them; then no unit's job needs any
+        self.asking = not self.reserving and self.dice.chance(0.45)     # steps that say so keep people of two kinds
+        self.rushed = self.dice.chance(0.15)                 # long steps that must fit short openings, at benches that often fail
         self.people: dict[str, Plan] = {}
         self.equipment: dict[str, Plan] = {}
         self.held: list[str] = []                            # pools for holds, in the order in which they may be asked for
@@ -97,10 +100,11 @@ class _Maker:
         lab, panels = self._lab()
         plan: Plan = {
             "name": f"random {self.seed}", "start": self._start(), "recipe": recipe, "max_events": 50_000,
+            "starvation_d": dice.pick(30, 30, 2, 4),
             "plant": {"name": "random", "pools": {**self.people, **self.equipment}, "roles": self.roles},
             "lab": lab, "panels": panels,
         }
-        if dice.chance(0.1):
+        if dice.chance(0.15):
             plan["stop_after_batches"] = dice.count(4, plan["start"]["at_most"])
         else:
             plan |= {"horizon_d": dice.pick(14, 21, 28, 35), "drain": dice.chance(0.6), "warm_up_d": dice.pick(0, 0, 0, 7)}
@@ -112,15 +116,15 @@ class _Maker:
 
     # ---- plant
     def _people(self) -> None:
-        for k in range(self.dice.count(1, 3)):
+        for k in range(self.dice.count(2 if self.asking else 1, 3)):
             pool: Plan = {"kind": "people"}
-            if self.dice.chance(0.25):
+            if self.dice.chance(0.1 if self.asking else 0.25):
                 pool["shifts"] = {"early": {"count": self.dice.count(1, 2), "calendar": self.dice.pick("day", "split")},
                                   "late": {"count": 1, "calendar": self.dice.pick("nights", "long", "day")}}
             else:
-                pool["count"] = self.dice.pick(1, 2, 2, 3)
-                if self.dice.chance(0.6):
-                    pool["calendar"] = self.dice.pick("day", "day", "split", "long", "nights", "weekdays")
+                pool["count"] = 1 if self.asking else self.dice.pick(2, 2, 3) if self.reserving else self.dice.pick(1, 2, 2, 3)
+                if self.dice.chance(0.4 if self.asking else 0.6):
+                    pool["calendar"] = self.dice.pick("day", "split", "split", *([] if self.rushed else ["long", "nights", "weekdays"]))
             self.people[f"staff{k}"] = pool
         names = list(self.people)
         self.roles: dict[str, list[str]] = {}
@@ -143,28 +147,35 @@ class _Maker:
             self.needed.append(f"bench{k}")
         for name in (*self.held, *self.needed):
             pool: Plan = {"kind": "equipment", "count": dice.pick(1, 2, 3, 4) if name in self.needed else dice.count(2, 5)}
-            if dice.chance(0.55):
-                pool |= {"mtbf_h": dice.pick(60, 120, 250), "mttr_h": self._repair_time(), "clock": dice.pick("calendar", "working")}
+            if dice.chance(0.85 if name in self.needed else 0.65):
+                often = ((8, 12) if self.rushed else (12, 24, 48)) if name in self.needed else (30, 60, 120)
+                pool |= {"mtbf_h": dice.pick(*often), "mttr_h": self._repair_time(name), "clock": dice.pick("calendar", "working")}
+                if name in self.needed and dice.chance(0.4):
+                    pool["clock"] = "working"
                 if dice.chance(0.4) and not self.reserving:
                     pool["repair"] = {"needs": {self._role(): 1}, "shift": dice.pick("pause", "overtime"), "priority": dice.pick(-1, 0, 1)}
-                    pool |= {"mtbf_h": 250, "mttr_h": dice.pick(1, 2, {"discrete": {"values": [1, 4], "weights": [1, 1]}})}
-            if dice.chance(0.4):
-                pool["cleaning"] = self._job(dice.pick(0, 0.5, 1, 2))
+                    some = {"discrete": {"values": [0, 1, 4], "weights": [1, 1, 1]}}
+                    pool |= {"mtbf_h": dice.pick(60, 120), "mttr_h": dice.pick(1, 2, some)}
+            if dice.chance(0.55):
+                pool["cleaning"] = self._job(dice.pick(0, 0.5, 1, 2, 4))
             if dice.chance(0.35):
                 pool["maintenance"] = [{"name": f"service{n}", "every_d": dice.pick(3.5, 7), "stagger_d": dice.pick(0, 0.5, 1),
-                                        "first_d": dice.pick(0, 1, 2), **self._job(dice.pick(1, 2))} for n in range(dice.pick(1, 1, 2))]
+                                        "first_d": dice.pick(0, 0.5, 10 / 24, 1.375), **self._job(dice.pick(1, 2))}
+                                       for n in range(dice.pick(1, 1, 2))]
             if name in self.needed and dice.chance(0.2):
                 pool["calendar"] = "weekdays"
             self.equipment[name] = pool
 
-    def _repair_time(self) -> Any:
-        return self.dice.pick(4, 12, {"exponential": {"mean": 6}}, {"discrete": {"values": [1, 8, 24], "weights": [2, 2, 1]}},
+    def _repair_time(self, name: str) -> Any:
+        if name in self.needed and (self.rushed or self.dice.chance(0.5)):
+            return self.dice.pick(0.5, 1)
+        return self.dice.pick(1, 8, {"exponential": {"mean": 4}}, {"discrete": {"values": [0, 1, 8], "weights": [2, 2, 1]}},
                               {"mixture": [{"weight": 3, "of": {"uniform": {"low": 1, "high": 3}}},
-                                           {"weight": 1, "of": {"lognormal": {"mean": 24, "cv": 0.5}}}]})
+                                           {"weight": 1, "of": {"lognormal": {"mean": 16, "cv": 0.5}}}]})
 
     def _job(self, hours: float) -> Plan:
         job: Plan = {"duration_h": hours}
-        if self.dice.chance(0.6) and not self.reserving:
+        if self.dice.chance(0.7) and not self.reserving:
             job |= {"needs": {self._role(): 1}, "shift": self.dice.pick("pause", "pause", "fit", "overtime")}
             job["priority"] = self.dice.pick(-1, 0, 0)
         return job
@@ -175,25 +186,39 @@ class _Maker:
         dice = self.dice
         role = self._role()
         step: Plan = {"name": name, "needs": {role: 1}, "duration_h": dice.among(BENCH_H)}
-        step["shift"] = dice.pick("fit", "fit", "overtime", "pause", "pause")
-        many = dice.chance(0.25) and self._least(role) > 1
+        step["shift"] = dice.pick("fit", "fit", "fit", "overtime", "pause", "pause")
+        if self.rushed:
+            step |= {"shift": "fit", "duration_h": dice.pick(3, 4)}
+        many = dice.chance(0.8 if self.reserving else 0.25) and self._least(role) > 1
         if many:
             step |= {"needs": {role: 2}, "reserve": None if self.reserving else False}
-        if dice.chance(0.15):
+        if dice.chance(0.25):
             step["duration_h"] = dice.among(LAWS)
-            step["planned_h"] = dice.pick(1, 2, 4)
+            step["planned_h"] = dice.pick(1, 1, 2, 4)
         elif step["duration_h"] and dice.chance(0.15):
             step["spread"] = {"lognormal": {"cv": 0.2}}
             step["planned_h"] = SHORTEST_H
-        elif dice.chance(0.15):
-            step |= {"duration_h": 1, "per": dice.pick("vessels", "deviations_minor"), "per_h": dice.pick(0.5, 1), "planned_h": SHORTEST_H}
+        elif dice.chance(0.2):
+            step |= self._amount("vessels", "deviations_minor", "deviations_major")
         elif step["shift"] != "fit" and dice.chance(0.3):
-            step["duration_h"] = dice.pick(6, 10)
-        if dice.chance(0.55) and not (many and self.reserving):
+            step["duration_h"] = 6
+        if dice.chance(0.75) and not (many and self.reserving):
             self._use_bench(step)
         if dice.chance(0.2):
             step["priority"] = dice.pick(-1, 1)
+        if dice.chance(0.4):
+            self._helped(step, role, 0.5)
+        if "per" not in step and dice.chance(0.15):
+            step["materials"] = {"medium": {"each": 2, "per": dice.pick("cells_1e9", "vessels", "volume_l", "vials")}}
+        if dice.chance(0.15):
+            step["draws_as"] = "luck"
         return step | more
+
+    def _amount(self, *drivers: str) -> Plan:
+        """A duration that depends on an amount; 0.03125 h are 112.5 s."""
+        dice = self.dice
+        how: Plan = {"duration_h": dice.pick(1, 0.03125), "per": dice.pick(*drivers), "per_h": dice.pick(0.5, 1), "planned_h": SHORTEST_H}
+        return how | ({"spread": {"lognormal": {"cv": 0.2}}} if dice.chance(0.3) else {})
 
     def _use_bench(self, step: Plan) -> None:
         dice = self.dice
@@ -202,7 +227,8 @@ class _Maker:
         if count > 1:
             step["reserve"] = False
         step["needs"][pool] = count if dice.chance(0.8) else {"count": count, "for_h": 0.5}
-        rules = ["wait", "wait", "redo", "abort", {"wait": 0.5, "redo": 0.5}, {"wait": 0.5, "redo": 0.25, "abort": 0.25}]
+        rules: list[Any] = ["wait"] * (9 if self.rushed else 3)
+        rules += ["redo", "redo", "abort", {"wait": 0.5, "redo": 0.5}, {"wait": 0.5, "redo": 0.25, "abort": 0.25}]
         if count == 1:
             rules += ["lose", {"redo": 0.5, "lose": 0.5}]
         step["on_down"] = dice.among(rules)
@@ -211,15 +237,22 @@ class _Maker:
         """A long step, attended at its beginning or not at all."""
         dice = self.dice
         step: Plan = {"name": name, "duration_h": dice.among(CULTURE_H)}
-        if dice.chance(0.6):
+        if self.alive and dice.chance(0.4):
+            step |= dice.pick({"operation": "grow_planar"}, {"operation": "hold", "parameters": {"limit_h": 48, "loss_per_h": 0.002}})
+        if dice.chance(0.7):
             role = self._role()
-            step["needs"] = {role: {"count": 1, "for_h": dice.pick(0.5, 1, 2)}}
-            step["shift"] = dice.pick("fit", "overtime", "pause")
-            always = [name for name, pool in self.people.items() if "count" in pool and "calendar" not in pool
-                      and name not in self.roles.get(role, [role])]
-            if always and dice.chance(0.4):
-                step["needs"] |= {dice.among(always): {"count": 1, "for_h": dice.pick(0.25, 0.5, 3)}}
+            step["needs"] = {role: {"count": 1, "for_h": dice.pick(0.5, 1, 2, 3)}}
+            step["shift"] = dice.pick("fit", "overtime", "pause", "pause")
+            if dice.chance(0.6):
+                self._helped(step, role, dice.pick(0.25, 0.5, 3))
         return step | more
+
+    def _helped(self, step: Plan, role: str, hours: float) -> None:
+        """Somebody of another pool who is always there comes for the beginning."""
+        always = [name for name, pool in self.people.items() if "count" in pool and "calendar" not in pool
+                  and name not in self.roles.get(role, [role])]
+        if always:
+            step["needs"][self.dice.among(always)] = {"count": 1, "for_h": hours}
 
     def window(self, after: list[str], *, skip_to: str | None = None) -> Plan:
         """A window of a step; ``skip_to`` is where a late batch may go."""
@@ -227,36 +260,42 @@ class _Maker:
         target = dice.pick(0, 0, 4, 12, 24)
         window: Plan = {"target_h": target}
         if after and dice.chance(0.6):
-            window["after"] = f"{dice.among(after)}.{dice.pick('start', 'end')}"
+            names = [dice.among(after), dice.among(after)] if dice.chance(0.5) else [dice.among(after)]
+            window["after"] = [f"{name}.{dice.pick('start', 'end')}" for name in names]
         if dice.chance(0.4):
             window["start_on"] = dice.pick("odd", "weekdays")
-        if dice.chance(0.5):
-            window["latest_h"] = target + dice.pick(12, 48, 96, 168)
-            window["late"] = dice.pick("go_on", "go_on", "give_up", *([{"go": skip_to}] * 2 if skip_to else []))
+        if dice.chance(0.7):
+            window["latest_h"] = target + dice.pick(12, 24, 48, 96, 168)
+            window["late"] = dice.pick(*([{"go": skip_to}] * 3 if skip_to else ["go_on", "go_on", "give_up"]))
         return window
 
     # ---- recipe
     def _recipe(self) -> Plan:
         dice = self.dice
         procedures = [self._expansion(), self._harvest()]
-        if dice.chance(0.4):
-            procedures.insert(1, self._middle())
+        if dice.chance(0.6):
+            procedures.insert(1, self._middle(procedures[0]["steps"][1]["name"]))
         for k, procedure in enumerate(procedures):
             later = [step["name"] for other in procedures[k + 1 : k + 2] for step in other["steps"]]
             self._hold(procedure, k, later)
         self._side_branch(procedures)
+        second = procedures[0]["steps"][1]
+        if not procedures[-1]["steps"][0]["samples"] and "repeat" not in second:
+            second["samples"] = {"early": {"pass_if": {"at_most": dice.pick(0.5, 1.0)}, "on_fail": "stop_batch"}}
         steps = [step for procedure in procedures for step in procedure["steps"]]
         for k, step in enumerate(steps):
-            if "window" not in step and dice.chance(0.2):
-                skippable = step["name"].startswith(("extra", "feed")) and "fork" not in step and "repeat" not in step
+            skippable = step["name"].startswith(("extra", "feed", "gate", "grow", "check")) and "fork" not in step and "repeat" not in step
+            if "window" not in step and dice.chance(0.6 if skippable else 0.2):
                 step["window"] = self.window([s["name"] for s in steps[:k]], skip_to=steps[k + 1]["name"] if skippable else None)
+            if skippable and "give_up" not in step and dice.chance(0.5):
+                step["give_up"] = steps[k + 1]["name"]
             if self.alive:
                 step["openings"] = dice.pick(0, 0, 1, 2)
         recipe: Plan = {"name": "random", "unit_procedures": procedures, "branches": self.branches}
         if self.alive:
             recipe["effects"] = {"growth_effect": {"lognormal": {"mean": 1, "cv": 0.1}}}
             recipe["hazards"] = {"contamination": {"per_opening": dice.pick(0, 0.01, 0.05), "per_h": dice.pick(0, 1e-4)},
-                                 "upset": {"per_step": dice.pick(0, 0.01)}}
+                                 "upset": {"per_step": dice.pick(0, 0.01, 0.03)}}
         return recipe
 
     def _expansion(self) -> Plan:
@@ -265,35 +304,40 @@ class _Maker:
         steps = [self.bench("thaw", **thaw)]
         if dice.chance(0.6):
             feed = self.bench("feed", **({"operation": "feed"} if self.alive else {}))
-            feed["window"] = {"after": "thaw.end", "target_h": 24, "every_h": 24}
+            feed["window"] = {"after": "thaw.end", "target_h": 24, "every_h": dice.pick(12, 24)}
             if dice.chance(0.5):
                 feed["repeat"] = dice.count(2, 3)
             steps.append(feed)
         else:
             steps.append(self.culture("grow"))
-        if dice.chance(0.7):
+        if dice.chance(0.8):
             steps.append(self._gate("gate", steps[-1]["name"]))
         return {"name": "expansion", "steps": steps}
 
     def _gate(self, name: str, again: str) -> Plan:
         """A step whose reading is above its limit by chance: on, again from here or from before, or out."""
         dice = self.dice
-        step = self.bench(name, look="noise", max_attempts=dice.count(2, 4))
-        back = dice.pick(name, again)
-        if dice.chance(0.6):
-            step |= {"pass_if": {"at_most": dice.pick(0.5, 0.7, 1.0)}, "on_fail": dice.pick(back, back, back, "stop")}
+        step = self.bench(name, look="noise", max_attempts=dice.pick(1, 2, 3, 4))
+        back = dice.pick(name, again, again)
+        if back != name and dice.chance(0.35):
+            step["window"] = {"after": f"{again}.end", "every_h": dice.pick(6, 12), "latest_h": dice.pick(24, 48), "late": {"go": "count"}}
+        if dice.chance(0.4):
+            step |= {"pass_if": {"at_most": dice.pick(0.0, 0.3, 0.5)}, "on_fail": dice.pick(back, back, back, "stop")}
         else:
-            step["bands"] = [{"at_most": 0.8, "go": "next"}, {"at_most": 1.2, "go": "next", "deviation": dice.pick("minor", "major")},
-                             {"at_most": 2.2, "go": back}, {"go": dice.pick("stop", "give_up"), "reason": "out of range"}]
-        return step
+            step["bands"] = [{"at_most": 0.2, "go": "next"}, {"at_most": 0.6, "go": "next", "deviation": dice.pick("minor", "major")},
+                             {"at_most": 1.5, "go": back}, {"go": dice.pick("stop", "give_up", "give_up"), "reason": "out of range"}]
+        if not {"per", "spread", "materials"} & step.keys() and not self.reserving and dice.chance(0.85):
+            step |= {"needs": {self._role(): 1, dice.among(self.needed): 1}, "on_down": "redo", "duration_h": 4, "max_attempts": 5}
+        return step | ({"give_up": "count"} if dice.chance(0.5) else {})
 
-    def _middle(self) -> Plan:
+    def _middle(self, early: str) -> Plan:
+        """``early`` is a step of the procedure before, to which a failed check may lead back."""
         dice = self.dice
         steps = [self.bench("extra1") if dice.chance(0.5) else self.culture("extra1")]
         if dice.chance(0.6):
             steps.append(self.culture("extra2") if dice.chance(0.5) else self.bench("extra2"))
-        if dice.chance(0.4):
-            steps.append(self._gate("check", steps[-1]["name"]) | {"give_up": dice.pick("abort", "count")})
+        if dice.chance(0.8):
+            steps.append(self._gate("check", dice.pick(steps[-1]["name"], early, early, early)))
         return {"name": "middle", "steps": steps}
 
     def _harvest(self) -> Plan:
@@ -305,34 +349,58 @@ class _Maker:
             steps.append(self.bench("fill", operation="fill", samples={"final": dice.count(1, 3)}))
         else:
             steps.append(self.bench("pack", samples={"final": 1}))
-        decide = self.bench("decide", decide=["release", "second"] if self.two_markets else ["release"])
-        if dice.chance(0.15):
-            decide = {"name": "decide", "decide": decide["decide"]}
+        if self.asking:
+            self._keep_people(steps[-1])
         if steps[0]["samples"] and dice.chance(0.4):
             review = {"of": "early", "pass_if": {"at_most": 2}, "on_fail": dice.pick("stop", "give_up", "review"), "max_attempts": 2}
-            steps.append(self.bench("review", join=["early"], give_up=dice.pick("abort", "decide"), **review))
-        steps.append(decide)
-        return {"name": "harvest", "steps": steps}
+            steps.append(self.bench("review", join=["early"], **review))
+        return {"name": "harvest", "steps": steps + self._decisions()}
+
+    def _decisions(self) -> list[Plan]:
+        """One step for all markets, or one for each; or nobody decides."""
+        dice = self.dice
+        if dice.chance(0.1):
+            return [self.bench("store")]
+        markets = ["release", "second"] if self.two_markets else ["release"]
+        steps = [self.bench("decide", decide=markets)]
+        if dice.chance(0.15):
+            steps = [{"name": "decide", "decide": markets}]
+        elif self.two_markets and dice.chance(0.5):
+            steps = [self.bench("decide", decide=["release"]), self.bench("decide second", decide=["second"])]
+        if self.asking and "needs" in steps[0]:
+            self._keep_people(steps[0])
+        elif dice.chance(0.65):
+            steps[0] = {"name": "decide", "decide": steps[0]["decide"], "needs": {self._role(): 1},
+                        **self._amount("deviations_minor", "deviations_major")}
+        return steps
+
+    def _keep_people(self, step: Plan) -> None:
+        """A step that needs two kinds of people keeps both from others: it takes no hold, so nothing waits for it in turn."""
+        crews = [name for name, pool in self.people.items() if "shifts" not in pool]
+        crews.sort(key=lambda name: "calendar" in self.people[name])
+        if len(crews) > 1 and "calendar" not in self.people[crews[0]]:              # so that both are there at some time
+            step.pop("on_down", None)
+            step |= {"needs": {crews[0]: 1, crews[1]: 1}, "reserve": True, "shift": "overtime"}
 
     def _samples(self) -> Plan:
         """Early samples; some may stop the batch."""
         if self.dice.chance(0.4):
             return {}
         sample: Plan = {"n": 1}
-        if self.dice.chance(0.5):
-            sample |= {"pass_if": {"at_most": self.dice.pick(1.0, 1.8)}, "on_fail": "stop_batch"}
+        if self.dice.chance(0.65):
+            sample |= {"pass_if": {"at_most": self.dice.pick(0.5, 1.0)}, "on_fail": "stop_batch"}
         return {"early": sample}
 
     def _hold(self, procedure: Plan, k: int, later: list[str]) -> None:
         """Units kept over a procedure; one of the first pool may stay until a step of the next procedure."""
         dice = self.dice
-        if dice.chance(0.2):
+        if dice.chance(0.2 if later else 0.4):
             return
         pools = self.held[k % len(self.held) :][:1] if k < len(self.held) else []
         if not pools:
             return
         name = pools[0]
-        rule = dice.pick("wait", "wait", "wait", "lose", {"wait": 0.7, "abort": 0.3}, {"wait": 0.8, "lose": 0.2})
+        rule = dice.pick("wait", {"wait": 0.7, "abort": 0.3}, {"wait": 0.5, "lose": 0.5}, {"wait": 0.5, "abort": 0.5}, "abort")
         hold: Plan = {"pool": name, "on_down": rule}
         if dice.chance(0.2):
             hold |= {"count": 2, "on_down": dice.pick("wait", "wait", "abort")}
@@ -346,61 +414,75 @@ class _Maker:
     def _side_branch(self, procedures: list[Plan]) -> None:
         """A fork and, perhaps, its join or the step that makes it needless."""
         dice = self.dice
-        if dice.chance(0.5):
+        if dice.chance(0.3):
             return
         steps = [step for procedure in procedures for step in procedure["steps"]]
-        at = dice.count(0, len(steps) - 2)
+        gates = [k for k, step in enumerate(steps) if "max_attempts" in step and step["name"] != "review"]
+        at = dice.among(gates) if gates and dice.chance(0.7) else dice.count(0, len(steps) - 3)
         if "repeat" in steps[at]:
             return
-        first = self.bench("image") if dice.chance(0.5) else self.culture("image")
+        first = self.bench("image", shift="pause", on_down="wait") if dice.chance(0.75) else self.culture("image")
+        if first["duration_h"] in BENCH_H and "per" not in first:
+            first["duration_h"] = 10
+        if dice.chance(0.3):
+            first["window"] = self.window([])
+        if self.alive and dice.chance(0.5):
+            first["operation"] = "grow_planar"
+            first.pop("parameters", None)
         score = self.bench("score", window=self.window(["image"]))
-        if dice.chance(0.5):
-            score |= {"look": "noise", "pass_if": {"at_most": 1.6}, "on_fail": dice.pick("stop", "score")}
+        if dice.chance(0.7):
+            score |= {"look": "noise", "pass_if": {"at_most": 0.8}, "on_fail": dice.pick("stop", "stop", "score")}
             score |= {"max_attempts": 2} if score["on_fail"] == "score" else {}
         steps_of_side = [first, score] if dice.chance(0.6) else [first]
-        self.branches["side"] = {"steps": steps_of_side, "on_fail": dice.pick("report", "stop_batch")}
+        self.branches["side"] = {"steps": steps_of_side, "on_fail": dice.pick("report", "stop_batch", "stop_batch")}
         steps[at]["fork"] = ["side"]
+        if "repeat" not in steps[at + 1] and "decide" not in steps[at + 1] and dice.chance(0.4):
+            steps[at + 1]["fork"] = ["side"]
         after = [step for step in steps[at + 1 :] if "decide" not in step and "repeat" not in step]
-        if after and dice.chance(0.5):
+        if after and dice.chance(0.25):
             step = dice.among(after)
             step["join"] = [*step.get("join", []), "side"]
-        elif after and dice.chance(0.5):
+        elif after and dice.chance(0.55):
             self.branches["side"]["until"] = dice.among(after)["name"]
 
     # ---- laboratory and starts
     def _lab(self) -> tuple[Plan, list[Plan]]:
         dice = self.dice
         self.lab_pools: Plan = {"reader": {"kind": "equipment", "count": dice.count(1, 2)}}
-        if dice.chance(0.4):
-            self.lab_pools["reader"] |= {"mtbf_h": 100, "mttr_h": dice.pick(2, 8)}
-        self.lab_pools["analyst"] = {"kind": "people", "count": dice.count(1, 2), "calendar": dice.pick("day", "long", "weekdays")}
+        if dice.chance(0.85):
+            self.lab_pools["reader"] |= {"mtbf_h": 15, "mttr_h": dice.pick(2, 8)}
+        self.lab_pools["analyst"] = {"kind": "people", "count": dice.count(1, 2)}
+        self.lab_pools["analyst"]["calendar"] = dice.pick("day", "split", "split", "weekdays")
         cells: Plan = {"attribute": "viable_cells", "cv": 0.05, "decimals": -3} if self.alive else {"attribute": "none"}
-        assays: Plan = {
-            "noise": {"attribute": "none", "sd": 1, "decimals": 2, "invalid_rate": dice.pick(0, 0.1), "lod": 0.05}, "cells": cells,
-            "early": self._assay(), "final": self._assay(),
-        }
+        noise = {"attribute": "none", "sd": 1, "decimals": dice.pick(1, 2), "invalid_rate": dice.pick(0, 0.1), "lod": 0.05}
+        assays: Plan = {"noise": noise, "cells": cells, "early": self._assay(), "final": self._assay()}
         if self.alive and dice.chance(0.5):
             assays["final"] |= {"attribute": "viability", "sd": 0.05}
-        limits = [{"assay": "final", "at_least": 0.3} if assays["final"]["attribute"] == "viability" else {"assay": "final", "at_most": 2}]
-        panels = [{"name": "release", "market": "here", "limits": [*limits, {"assay": "cells", "at_least": 0}]},
-                  {"name": "second", "market": "there", "limits": limits}]
+        wide, narrow = ({"at_least": 0.1}, {"at_least": 0.85}) if assays["final"]["attribute"] == "viability" else (
+            {"at_most": 2}, {"at_most": 0.5})
+        panels = [{"name": "release", "market": "here", "limits": [{"assay": "final", **wide}, {"assay": "cells", "at_least": 0}]},
+                  {"name": "second", "market": "there", "limits": [{"assay": "final", **narrow}]}]
         return {"name": "random lab", "pools": self.lab_pools, "assays": assays}, panels if self.two_markets else panels[:1]
 
     def _assay(self) -> Plan:
         dice = self.dice
-        prepare = {"name": "prepare", "needs": {"analyst": 1}, "duration_h": dice.pick(0.5, 1, 2), "shift": dice.pick("fit", "pause")}
-        read = {"name": "read", "needs": {"analyst": {"count": 1, "for_h": 0.5}, "reader": 1}, "duration_h": dice.pick(1, 3, 24),
-                "shift": dice.pick("fit", "pause", "overtime"), "on_down": dice.pick("wait", "redo", {"wait": 0.5, "redo": 0.5})}
+        prepare = {"name": "prepare", "needs": {"analyst": 1}, "duration_h": dice.pick(0.5, 1, 4)}
+        prepare["shift"] = dice.pick("fit", "pause", "pause")
+        read = {"name": "read", "needs": {"analyst": {"count": 1, "for_h": dice.pick(0.5, 4)}, "reader": 1}}
+        read |= {"duration_h": dice.pick(1, 6, 24, 24), "shift": dice.pick("fit", "pause", "overtime")}
+        read["on_down"] = dice.pick("wait", "wait", "redo", "abort", {"wait": 0.5, "abort": 0.5}, {"redo": 0.5, "abort": 0.5})
+        if read["duration_h"] == 24 and read["on_down"] == "abort":
+            read["on_down"] = "wait"
         steps = [prepare, read] if dice.chance(0.7) else [read]
-        return {"attribute": "none", "sd": 1, "decimals": 1, "invalid_rate": dice.pick(0, 0.1), "retests": dice.pick(0, 1, 2),
+        return {"attribute": "none", "sd": 1, "decimals": 1, "invalid_rate": dice.pick(0, 0.1), "retests": dice.pick(0, 0, 1, 2),
                 "sample_cells": dice.pick(0, 1e4) if self.alive else 0, "steps": steps, "on_invalid": dice.among(steps)["name"]}
 
     def _start(self) -> Plan:
         dice = self.dice
         start: Plan = dice.pick({"every_d": 1}, {"every_d": 2}, {"every_d": 1.5}, {"poisson_per_year": 250}, {"poisson_per_year": 150}, {})
         start = {**start, "at_most": dice.count(6, 16)}
-        if "at_most" in start and (len(start) == 1 or dice.chance(0.3)):
-            start["wip_cap"] = dice.count(1, 5)
-            if dice.chance(0.3):
+        if len(start) == 1 or dice.chance(0.6):
+            start["wip_cap"] = dice.count(1, 4)
+            if dice.chance(0.35):
                 start["until"] = "count"
         return start

@@ -46,6 +46,17 @@ def test_F5_full_runs_form_by_rank():
     assert runs(done) == [("0", "2", (0, 1)), ("2", "4", (2, 3)), ("8", "10", (4,))]
 
 
+@pytest.mark.parametrize("needs", ["", "needs: {freezer: 1}, "], ids=["without needs", "with needs"])
+def test_F5_a_run_takes_in_who_comes_in_the_second_of_its_start(needs: str):
+    """At 1:00 the first has waited an hour; the second comes to the step one round later, while the run still stands in line."""
+    done = play(f"""
+        start: {{every_d: {1 / 24}, at_most: 2}}
+        {FREEZER}
+        steps: [{{name: come}}, {{name: freeze, {needs}duration_h: 2, gather: {{k: 2, limit_h: 1}}}}]
+        """)
+    assert runs(done) == [("1", "3", (0, 1))]
+
+
 def test_F5_the_limit_counts_from_the_first():
     """0:00 and 3:00 wait; at 4:00 the first has waited four hours, and both go. 6:00 begins anew."""
     done = play(f"""
@@ -251,7 +262,7 @@ def test_F5_the_ledger_divides_a_run_among_its_members(plate: Any) -> None:
 
 # ---- random plants
 
-GATHERING = range(40)
+GATHERING = range(80)
 
 
 @lru_cache(1)

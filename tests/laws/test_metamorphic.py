@@ -28,7 +28,7 @@ from tests.laws.plants import complete
 from tests.laws.random_plants import Plan
 
 SEED, WEEK = 5, 604_800
-PLANTS = range(300, 330)
+PLANTS = range(300, 340)
 Line = tuple[Any, ...]
 
 
@@ -188,7 +188,8 @@ def test_an_unrelated_step_leaves_all_other_draws_as_they_are():
         other = copy.deepcopy(plan)
         other["recipe"]["unit_procedures"][0]["steps"].insert(1, {"name": "unrelated", "duration_h": {"exponential": {"mean": 7}}})
         one, two = (Logbook(*play(p), SEED) for p in (plan, other))
-        assert _starts(one).items() <= _starts(two).items() or _starts(two).items() <= _starts(one).items() or plan["start"].get("wip_cap")
+        starts, others = _starts(one), _starts(two)
+        assert plan["start"].get("wip_cap") or all(starts[batch] == others[batch] for batch in starts.keys() & others.keys()), plan["name"]
         first, second = _draws(one), _draws(two)
         common = set(first) & set(second)
         assert {key: first[key] for key in common} == {key: second[key] for key in common}, plan["name"]
@@ -308,6 +309,9 @@ def test_a_wider_limit_only_moves_decisions_towards_release():
     for plan in plans(range(300, 400)):
         if plan["lab"]["assays"]["final"]["attribute"] != "none" or "product" not in plan:
             continue
+        for pool in plan["lab"]["pools"].values():
+            for key in ("mtbf_h", "mttr_h"):                # a sample that a breakdown ends is not measured
+                pool.pop(key, None)
         wider = copy.deepcopy(plan)
         for limit in (limit for panel in wider["panels"] for limit in panel["limits"] if "at_most" in limit):
             limit["at_most"] = 9.0

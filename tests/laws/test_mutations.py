@@ -1,0 +1,77 @@
+"""A twin with one rule wrong is found out: each mutation of the readable engine gives another log in some random plant where it matters.
+
+The logs to compare with are those of the readable engine as it is, which tests/laws/test_twins.py shows to be the compiled engine's.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from functools import cache
+from itertools import count
+
+import pytest
+
+from foundry.engine import readable
+from foundry.engine.lines import Overrun
+from tests.laws import floor_mutants, gather_firings, token_mutants
+from tests.laws.firings import RULES, fired
+from tests.laws.logbook import Logbook
+from tests.laws.mutants import Mutation
+from tests.laws.twin_plants import GATHERING, random_tables
+
+MUTATIONS = (*floor_mutants.MUTATIONS, *token_mutants.MUTATIONS)
+TRIES = 12                      # plants in which a mutation may hide
+MOST = 400                      # plants that are looked through for a rule
+
+
+class Plants:
+    """Random plants, played one after the other until enough of them have shown a rule."""
+
+    def __init__(self) -> None:
+        self.runs: dict[int, readable.Run] = {}
+        self.showing: dict[str, list[int]] = defaultdict(list)
+        self.numbers = {False: count(), True: count(GATHERING)}      # by whether steps gather
+
+    def of(self, rule: str) -> list[int]:
+        """The first plants in which a rule fired."""
+        while len(self.showing[rule]) < TRIES and len(self.runs) < MOST:
+            number = next(self.numbers[rule in gather_firings.RULES])
+            tables = random_tables(number)
+            self.runs[number] = readable.run(tables, number, 0)
+            for seen in fired(Logbook(tables, self.runs[number], number)):
+                self.showing[seen].append(number)
+        return self.showing[rule][:TRIES]
+
+
+@cache
+def plants() -> Plants:
+    return Plants()
+
+
+def alike(one: readable.Run, other: readable.Run) -> bool:
+    return (one.events.tobytes() == other.events.tobytes() and one.records.tobytes() == other.records.tobytes()
+            and (one.h_s, one.warnings, one.deadlock) == (other.h_s, other.warnings, other.deadlock))
+
+
+def survives(mutation: Mutation, number: int) -> bool:
+    """Whether the wrong engine gives the right log in a plant. It may also run for ever, which an event budget ends."""
+    with pytest.MonkeyPatch.context() as patch:
+        mutation.apply(patch)
+        try:
+            return alike(readable.run(mutation.tables(random_tables(number)), number, 0), plants().runs[number])
+        except Overrun:
+            return False
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: f"{mutation.rule}: {mutation.what}")
+def test_a_wrong_engine_is_found_out(mutation: Mutation) -> None:
+    numbers = plants().of(mutation.rule)
+    killed = next((number for number in numbers if not survives(mutation, number)), None)
+    assert numbers
+    assert killed is not None, f"{mutation.rule}: {mutation.what}: not noticed in plants {numbers}"
+
+
+def test_every_rule_has_a_mutation() -> None:
+    codes = Counter(mutation.rule.split()[0] for mutation in MUTATIONS)
+    assert {mutation.rule for mutation in MUTATIONS} <= set(RULES)
+    assert set(codes) == {rule.split()[0] for rule in RULES}
