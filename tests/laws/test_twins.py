@@ -60,7 +60,7 @@ def assert_equal(pair: Pair, name: Any = "") -> None:
 
 
 def random_tables(number: int) -> Tables:
-    return tabulate(Scenario.model_validate(random_plants.scenario(number, gathering=True)))
+    return tabulate(Scenario.model_validate(random_plants.scenario(number, gathering=True, routes=True)))
 
 
 def fired(pair: Pair) -> set[str]:
@@ -72,6 +72,11 @@ def fired(pair: Pair) -> set[str]:
     seen |= {"open rows"} if events["open"].any() else set()
     seen |= {"second visit"} if (events["attempt"] > 1).any() else set()
     seen |= {"side tokens"} if (events["token"] > 0).any() else set()
+    aside = events["token"] > 0
+    panels = events["resource"] >= len(tables.resource_names) - 1 - len(tables.panels)
+    seen |= {"side join"} if (aside & (events["kind"] == Kind.QUEUED) & (events["reason"] == tables.reasons.index("join"))).any() else set()
+    seen |= {"side decision"} if (aside & panels & (events["kind"] == Kind.DECIDED) & (events["resource"] != len(tables.resource_names) - 1)
+                                  ).any() else set()
     seen |= {"truth"} if len(pair.oracle.records) and pair.tables.biology else set()
     return seen
 
@@ -79,7 +84,8 @@ def fired(pair: Pair) -> set[str]:
 RULES = (
     "QUEUED", "QUEUED join", "QUEUED aside", "QUEUED cap", "WORKED pause", "WORKED breakdown", "STOPPED", "MEASURED invalid",
     "DECIDED retry", "DECIDED deviation", "DECIDED retest", "LEFT released", "LEFT rejected", "LEFT aborted", "LEFT cancelled",
-    "LEFT joined", "WORKING", "HELD", "DOWN", "MAINTENANCE", "CLEANING", "open rows", "second visit", "side tokens", "truth",
+    "LEFT joined", "WORKING", "HELD", "DOWN", "MAINTENANCE", "CLEANING", "open rows", "second visit", "side tokens", "truth", "side join",
+    "side decision",
 )
 
 
