@@ -9,7 +9,7 @@ import numpy as np
 
 from foundry.economics import ledger_columns
 from foundry.events import to_frame
-from foundry.outcomes import batches_columns
+from foundry.outcomes import batches_columns, decisions_columns
 from foundry.replication import Case, Log, Replication
 from foundry.series import readings
 from foundry.trajectories import quantiles
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Columns = Mapping[str, Any]
 Studies = Mapping[str, tuple[Case, Sequence[Replication]]]          # scenario -> its case and replications
 
-EVERY = ("batches", "series", "ledger_totals")                       # tables with rows of every replication
+EVERY = ("batches", "decisions", "series", "ledger_totals")                       # tables with rows of every replication
 KEPT = ("events", "records", "tests", "ledger")                      # of the replications that are kept
 
 
@@ -89,6 +89,7 @@ def _records(case: Case, log: Log) -> dict[str, Any]:
 
 _OF_RUN: dict[str, Callable[[Case, Replication], Any]] = {
     "batches": lambda case, run: batches_columns(run.batches, case.tables),
+    "decisions": lambda case, run: decisions_columns(run.decisions, case.tables),
     "ledger_totals": lambda case, run: run.ledger_totals,
 }
 _OF_LOG: dict[str, Callable[[Case, Log], Any]] = {

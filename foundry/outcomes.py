@@ -18,7 +18,7 @@ from processes.cells import ATTRIBUTES, CAUSES, FIELDS
 from qc.measurement import INVALID, MARKS, measure
 
 if TYPE_CHECKING:
-    from foundry.tables import AssayRow, Tables
+    from foundry.tables import AssayRow, PanelRow, Tables
 
 Rows = NDArray[Any]                                         # a structured array
 Integers = NDArray[np.int64]
@@ -34,6 +34,9 @@ LATE = np.iinfo(np.int64).max
 BATCHES = np.dtype([
     ("batch", "i4"), ("product", "i2"), ("start_s", "i8"), ("fill_s", "i8"), ("released_s", "i8"), ("end_s", "i8"),
     ("disposition", "i1"), ("reason", "i4"), ("stopped_at", "i2"), ("doses", "i8"), ("true_good", "i1"), ("true_cause", "i4")])
+
+DECISIONS = np.dtype([("batch", "i4"), ("panel", "i2"), ("disposition", "i1"), ("reason", "i4"), ("decided_s", "i8"), ("doses", "i8"),
+                      ("shipped_s", "i8"), ("doses_shipped", "i8")])
 
 CAUSE_OF_ATTRIBUTE = {
     "contaminant_cfu_per_ml": "contamination", "mycoplasma_cfu_per_ml": "mycoplasma", "abnormal_fraction": "abnormal_clone"}
@@ -58,12 +61,84 @@ def batches(events: Rows, records: Rows, tables: Tables, attribute: Attribute) -
     place = np.full(_size(main["batch"]), -1, dtype=np.int64)
     place[rows["batch"]] = np.arange(rows.size)
     _ends(rows, place, main, tables)
-    taken = _taken(rows, place, main, tables)
+    taken = _taken(rows, place, _decided(events, tables), tables)
     _releases(rows, place, taken, records, tables)
     _fills(rows, place, main, tables)
     if records.size and tables.biology:
         _truth(rows, place, taken, events, records, tables, attribute)
     return rows
+
+
+def decisions(events: Rows, batches: Rows, records: Rows, tables: Tables) -> Rows:
+    """One row of `DECISIONS` per batch and panel: what became of the batch for one market.
+
+    disposition  released or rejected by the panel; aborted with the batch before; or in_progress
+    reason       code of ``tables.reasons``: the observed cause of a failure, 0 otherwise
+    decided_s    when the panel first released it, else when it last rejected it or the batch ended without it; -1 in progress
+    doses        of the batch, if the panel released it: a dose stands in the rows of all markets that took it
+    shipped_s    when its doses left under quarantine, before the decision; -1 if they did not. ``doses_shipped`` are those it held then
+    """
+    panels = len(tables.panels)
+    rows = np.zeros(batches.size * panels, dtype=DECISIONS)
+    rows["batch"], rows["panel"] = np.repeat(batches["batch"], panels), np.tile(np.arange(panels), batches.size)
+    rows["disposition"], rows["decided_s"] = IN_PROGRESS, -1
+    place = np.full(_size(events["batch"]), -1, dtype=np.int64)
+    place[batches["batch"]] = np.arange(batches.size)
+    left = events[(events["kind"] == Kind.LEFT) & (events["token"] == 0)]
+    cause = _endings(tables.reasons)[1][left["reason"]]
+    for k in range(panels):                                 # as the batch ended, where no decision of the panel is found below
+        at = place[left["batch"]] * panels + k
+        rows["disposition"][at], rows["decided_s"][at], rows["reason"][at] = ABORTED, left["time_s"], cause
+    found = _decided(events, tables)
+    for given in (found[found["value"] != 1], found[found["value"] == 1][::-1]):      # rows stand in order of time: the last one stays
+        at = place[given["batch"]] * panels + given["resource"] - _first_panel(tables)
+        rows["decided_s"][at], rows["reason"][at] = given["time_s"], given["reason"]
+        rows["disposition"][at] = np.where(given["value"] == 1, RELEASED, REJECTED)
+    rows["doses"] = np.where(rows["disposition"] == RELEASED, np.repeat(batches["doses"], panels), 0)
+    rows["shipped_s"] = -1
+    for p, panel in enumerate(tables.panels):
+        for batch, second in _shipments(events, tables, panel) if panel.ships >= 0 else ():
+            row = rows[place[batch] * panels + p]
+            if row["decided_s"] < 0 or second < row["decided_s"]:
+                row["shipped_s"], row["doses_shipped"] = second, _doses_held(records, batch, second, tables)
+    return rows
+
+
+def _shipments(events: Rows, tables: Tables, panel: PanelRow) -> list[tuple[int, int]]:
+    """(batch, second) at which the branch that ships has ended and all its results are in limits."""
+    joined = tables.reasons.index("joined")
+    steps = [step.index for step in tables.steps if not step.main and branch_of_steps(tables)[step.index] == panel.ships]
+    left = events[(events["kind"] == Kind.LEFT) & (events["reason"] == joined) & np.isin(events["step"], steps)]
+    first_assay = _first_panel(tables) - len(tables.assays)
+    valid = events[(events["kind"] == Kind.MEASURED) & (events["reason"] != tables.reasons.index(MARKS[INVALID]))]
+    found = []
+    for batch, second in zip(left["batch"].tolist(), left["time_s"].tolist(), strict=True):
+        mine = valid[(valid["batch"] == batch) & (valid["time_s"] <= second)]
+        limits = [panel.limits[k] for k in panel.ships_on]
+        read = [mine["value"][mine["resource"] == first_assay + limit.assay] for limit in limits]
+        if all(values.size and limit.low <= values[-1] <= limit.high for limit, values in zip(limits, read, strict=True)):
+            found.append((batch, second))
+    return found
+
+
+def branch_of_steps(tables: Tables) -> list[int]:
+    """Branch of each step, -1 for those of the main line, and at the end for no step."""
+    first = {fork.first: fork.index for row in tables.steps for fork in row.forks}
+    branch, here = [], -1
+    for row in tables.steps:
+        here = -1 if row.main else first.get(row.index, here)
+        branch.append(here)
+    return [*branch, -1]
+
+
+def decisions_columns(rows: Rows, tables: Tables) -> Columns:
+    """Columns of ``decisions`` with names for codes; -1 stands for no time."""
+    return {
+        "batch": rows["batch"], "market": np.asarray([panel.market for panel in tables.panels], dtype=object)[rows["panel"]],
+        "panel": np.asarray([panel.name for panel in tables.panels], dtype=object)[rows["panel"]],
+        "disposition": np.asarray(DISPOSITIONS, dtype=object)[rows["disposition"]],
+        "reason": np.asarray(tables.reasons, dtype=object)[rows["reason"]], "decided_s": rows["decided_s"], "doses": rows["doses"],
+        "shipped_s": rows["shipped_s"], "doses_shipped": rows["doses_shipped"]}
 
 
 def cause_names(tables: Tables) -> tuple[str, ...]:
@@ -139,12 +214,23 @@ def _ends(rows: Rows, place: Integers, main: Rows, tables: Tables) -> None:
     rows["stopped_at"][here] = np.where(lost, np.where(left["step"] >= 0, left["step"], last[here]), -1)
 
 
-def _taken(rows: Rows, place: Integers, main: Rows, tables: Tables) -> Integers:
+def _first_panel(tables: Tables) -> int:
+    """Code of the first panel among the resources of the log; the gate comes after the last."""
+    return len(tables.resource_names) - 1 - len(tables.panels)
+
+
+def _decided(events: Rows, tables: Tables) -> Rows:
+    """Decisions of panels, by main tokens or on routes of their own."""
+    panel = events["resource"] - _first_panel(tables)
+    found: Rows = events[(events["kind"] == Kind.DECIDED) & (panel >= 0) & (panel < len(tables.panels))]
+    return found
+
+
+def _taken(rows: Rows, place: Integers, decided: Rows, tables: Tables) -> Integers:
     """When each panel first released each batch, int64 [panel, row]; `LATE` where it did not."""
     taken = np.full((len(tables.panels), rows.size), LATE, dtype=np.int64)
-    panel = main["resource"].astype(np.int64) - (len(tables.resource_names) - 1 - len(tables.panels))      # the gate is the last
-    yes = np.flatnonzero((main["kind"] == Kind.DECIDED) & (main["value"] == 1) & (panel >= 0) & (panel < len(tables.panels)))
-    np.minimum.at(taken, (panel[yes], place[main["batch"][yes]]), main["time_s"][yes])
+    yes = decided[decided["value"] == 1]
+    np.minimum.at(taken, (yes["resource"] - _first_panel(tables), place[yes["batch"]]), yes["time_s"])
     return taken
 
 
@@ -154,11 +240,16 @@ def _releases(rows: Rows, place: Integers, taken: Integers, records: Rows, table
     first = taken.min(axis=0, initial=LATE)
     rows["released_s"] = np.where(first < LATE, first, np.where(ended, rows["end_s"], -1))
     for row in np.flatnonzero((first < LATE) & ~ended):
-        held = records[(records["batch"] == rows["batch"][row]) & (records["time_s"] <= first[row])]
-        vials = int(held["vials"][np.argsort(held["time_s"], kind="stable")[-1]])
-        rows["doses"][row] = max(0, vials - tables.qc_vials) // tables.vials_per_dose
+        rows["doses"][row] = _doses_held(records, int(rows["batch"][row]), int(first[row]), tables)
     over = (first < LATE) & (rows["end_s"] >= 0)
     rows["disposition"][over], rows["reason"][over], rows["stopped_at"][over] = RELEASED, 0, -1
+
+
+def _doses_held(records: Rows, batch: int, second: int, tables: Tables) -> int:
+    """Doses of a batch as they were at a second."""
+    held = records[(records["batch"] == batch) & (records["time_s"] <= second)]
+    vials = int(held["vials"][np.argsort(held["time_s"], kind="stable")[-1]])
+    return max(0, vials - tables.qc_vials) // tables.vials_per_dose
 
 
 def _endings(reasons: tuple[str, ...]) -> tuple[Integers, Integers]:

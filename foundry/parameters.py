@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
-from foundry.quantities import KINDS, Distribution, Number, Quantity, Strict, mean
+from foundry.quantities import KINDS, Distribution, Number, Quantity, Sourced, Strict, mean
 from foundry.scenario import Price, Scenario
 from foundry.yamlio import Path
 
@@ -118,6 +118,13 @@ def _leaves(value: Any, path: tuple[str, ...], keys: tuple[str, ...], given: boo
         return
     if isinstance(value, Quantity | Distribution) or not isinstance(value, Strict | dict | list):
         yield path, value, given
+    elif isinstance(value, Sourced):                          # a limit or a rule of a market: one source for what it says
+        said = {name: item for name, item in value if name not in Sourced.model_fields and item is not None}
+        for name, item in said.items():
+            if value.source is None or isinstance(item, list) or (name == "assay" and len(said) > 1):
+                yield from _leaves(item, (*path, name), (*keys, name), given)
+            else:
+                yield (*path, name), (item, value), given
     elif isinstance(value, Strict):
         for name in type(value).model_fields:
             if name != "name":                                # what identifies a thing is in its path
@@ -139,11 +146,20 @@ def _parameter(words: tuple[str, ...], value: Any, given: bool) -> Parameter:
     unit = "h" if words[-1] == "per_h" and "steps" in words else unit_of(words[-1])
     if len(words) > 1 and words[-2] == "prices_usd":
         unit = f"USD/{value.per}" if isinstance(value, Price) else "USD"
+    if isinstance(value, tuple):
+        return _claimed(path, unit, *value, given=given)
     if not isinstance(value, Quantity | Distribution):
         kind: Literal["decision", "choice"] = "decision" if isinstance(value, int | float) and not isinstance(value, bool) else "choice"
         return Parameter(path, _text(value), unit if kind == "decision" else "", kind, given=given)
     return Parameter(path, mean(value), unit, "fact", law=law_text(value), source=value.source or "", range=value.range,
                      confidence=value.confidence or "", note=value.note or "", given=given)
+
+
+def _claimed(path: str, unit: str, value: Any, claim: Sourced, *, given: bool) -> Parameter:
+    """A bound of a limit, with the assay in its note; or an assay that a market accepts."""
+    about = [text for text in (getattr(claim, "assay", ""), claim.note) if text and text != value]
+    return Parameter(path, _text(value), unit, "fact", source=claim.source or "", range=claim.range, confidence=claim.confidence or "",
+                     note=", ".join(about), given=given)
 
 
 def _text(value: Any) -> float | int | str | bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from foundry.choices import SHIPS, plain
 from foundry.tables import DRIVERS, expand_crews, repeated
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def capital_recovery(rate: float, life_y: float) -> float:
 
 def price_book(scenario: Scenario, tables: Tables) -> PriceBook:
     """The money of a scenario. Raises ValueError for a material without a price or with a driver that its step does not log."""
+    scenario = plain(scenario)
     items: dict[str, int] = {}
 
     def item(name: str) -> int:
@@ -144,6 +146,9 @@ def step_models(scenario: Scenario) -> dict[str, tuple[Step, str]]:
     models |= {name: (row, "") for branch in recipe.branches.values() for step in branch.steps for name, row in repeated(step)}
     for assay, model in (lab.assays if lab else {}).items():
         models |= {f"{assay}.{name}": (row, assay) for step in model.steps for name, row in repeated(step)}
+    models |= {f"{panel.name}.{name}": (row, "") for panel in scenario.panels for step in panel.steps for name, row in repeated(step)}
+    models |= {f"{panel.name}{SHIPS}.{name}": (row, "") for panel in scenario.panels if panel.quarantine for step in panel.quarantine.steps
+               for name, row in repeated(step)}
     return models
 
 

@@ -19,8 +19,12 @@ from foundry.engine.readable import run as run_engine
 from foundry.engine.rules import attribute, attributes
 from foundry.events import fingerprint
 from foundry.kpi import Sums, lead_times, measure
+from foundry.markets import market_lead_times, market_sums
+from foundry.nominal import nominal_release_d
 from foundry.outcomes import batches as outcomes_of
+from foundry.outcomes import decisions as decisions_of
 from foundry.prices import PriceBook, price_book
+from foundry.release_path import release_path
 from foundry.scenario import Scenario
 from foundry.series import series
 from foundry.states import weekly_busy
@@ -44,7 +48,8 @@ class CannotFinish(RuntimeError):
 class Case(NamedTuple):
     """A scenario made ready to run; all that a worker needs. ``demand_per_year`` in doses.
 
-    ``arrays`` of the compiled engine; without them the SimPy engine runs. Both give the same bits.
+    ``arrays`` of the compiled engine; without them the SimPy engine runs. Both give the same bits. ``nominal``: market -> days from fill
+    to release where nothing waits.
     """
 
     name: str
@@ -53,6 +58,7 @@ class Case(NamedTuple):
     currency: str
     demand_per_year: float | None
     arrays: Any = None
+    nominal: Mapping[str, float] = {}
 
 
 class Log(NamedTuple):
@@ -76,6 +82,7 @@ class Replication:
     sums: Sums
     lead_times: Mapping[str, NDArray[np.float64]]
     batches: Rows
+    decisions: Rows
     ledger_totals: Columns
     series: Columns
     courses: NDArray[np.float64]
@@ -100,7 +107,7 @@ def prepare(scenario: Scenario, name: str | None = None, *, engine: Engine = "si
         raise Refused(f"{scenario.name}: {error}") from error
     compiled = engine == "compiled" or (engine == "auto" and replications >= WORTH_COMPILING)
     arrays = _arrays(scenario.name, tables, engine) if compiled else None
-    return Case(name or scenario.name, tables, book, scenario.currency, demand, arrays)
+    return Case(name or scenario.name, tables, book, scenario.currency, demand, arrays, nominal_release_d(scenario))
 
 
 def _arrays(name: str, tables: Tables, engine: Engine) -> Any:
@@ -122,12 +129,17 @@ def replicate(case: Case, seed: int, number: int, *, keep: bool = False) -> Repl
     run = _run(case, seed, number)
     window = (run.w_s, run.h_s)
     batches = outcomes_of(run.events, run.records, case.tables, attribute)
+    decisions = decisions_of(run.events, batches, run.records, case.tables)
     money = ledger(run.events, case.tables, case.book, window)
     sums = {**measure(run.events, batches, case.tables, window, demand_per_year=case.demand_per_year),
+            **market_sums(decisions, batches, case.tables, window), **release_path(run.events, decisions, batches, case.tables, window),
+            **{f"nominal_release_d[{market}]": (days, 1.0) for market, days in case.nominal.items()},
             **costs(money, batches, case.book, window)}
     parts = (series(run.events, batches, window), weekly_busy(run.events, case.tables, window))
     return Replication(
-        number=number, window=window, sums=sums, lead_times=lead_times(batches, window), batches=batches,
+        number=number, window=window, sums=sums,
+        lead_times={**lead_times(batches, window), **market_lead_times(decisions, batches, case.tables, window)}, batches=batches,
+        decisions=decisions,
         ledger_totals=ledger_totals(money, batches, case.tables, window),
         series={name: np.concatenate([np.asarray(part[name], dtype=parts[0][name].dtype) for part in parts]) for name in parts[0]},
         courses=courses(run.records, batches, window, attributes) if case.tables.biology else np.empty((3, 0, 0)),
@@ -137,7 +149,7 @@ def replicate(case: Case, seed: int, number: int, *, keep: bool = False) -> Repl
 
 def lightened(run: Replication) -> Replication:
     """The replication without its batches, series, courses and ledger totals: what a study of very many of them keeps."""
-    return replace(run, batches=run.batches[:0], ledger_totals={}, series={}, courses=np.empty((3, 0, 0)))
+    return replace(run, batches=run.batches[:0], decisions=run.decisions[:0], ledger_totals={}, series={}, courses=np.empty((3, 0, 0)))
 
 
 def _engine(case: Case, seed: int, number: int) -> Run:

@@ -9,6 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from foundry.choices import plain
 from foundry.frames import EVERY, KEPT, Studies, per_replication, resources, trajectories
 from foundry.parameters import parameters, resolved
 from foundry.provenance import command_line, content_hash, joined_fingerprint, software
@@ -92,6 +93,11 @@ class Result:
     def batches(self) -> pd.DataFrame:
         """One per batch: start_s, fill_s, released_s, end_s, disposition, reason, stopped_at, doses; in truth: true_good, true_cause."""
         return self.frame("batches")
+
+    @cached_property
+    def decisions(self) -> pd.DataFrame:
+        """One per batch and market: panel, disposition, reason, decided_s, doses."""
+        return self.frame("decisions")
 
     @cached_property
     def series(self) -> pd.DataFrame:
@@ -186,7 +192,7 @@ def _facts(scenario: Scenario, runs: Sequence[Replication]) -> dict[str, Any]:
     assays = scenario.lab.assays if scenario.lab else {}
     attributes = {name: assay.attribute for name, assay in assays.items()}
     limits: dict[str, list[float | None]] = {}
-    for limit in (limit for panel in scenario.panels for limit in panel.limits):
+    for limit in (limit for panel in plain(scenario).panels for limit in panel.limits):
         limits.setdefault(attributes[limit.assay], [limit.at_least, limit.at_most])
     facts: dict[str, Any] = {
         "config_sha256": config_hash(scenario), "fingerprints": {str(run.number): run.fingerprint for run in runs},

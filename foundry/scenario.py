@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from foundry.quantities import Name, NonNegative, Number, Positive, Strict
+from foundry.quantities import Name, NonNegative, Number, Positive, Sourced, Strict
 from processes.recipe import Need, Product, Recipe, Shift, Step
 from qc.panel import Assay, Panel
 
@@ -169,6 +169,20 @@ class Lab(Strict):
     assays: dict[Name, LabAssay] = {}
 
 
+class Quarantine(Sourced):
+    """Doses leave before the last result: when those of ``after`` are in and in limits, and these steps are done (K6)."""
+
+    after: Annotated[list[Name], Field(min_length=1)]        # assays or groups of the panel's limits
+    steps: Annotated[list[Step], Field(min_length=1)]
+
+
+class MarketPanel(Panel):
+    """A panel and its route: with steps it is a branch of its own name (F2), which waits for its assays and decides at its end (K6)."""
+
+    steps: list[Step] = []
+    quarantine: Quarantine | None = None
+
+
 class Start(Strict):
     """How batches start (A1). ``wip_cap`` alone starts a batch in the instant one leaves."""
 
@@ -208,7 +222,7 @@ class Scenario(Strict):
     recipe: Recipe
     plant: Plant
     lab: Lab | None = None
-    panels: list[Panel] = []
+    panels: list[MarketPanel] = []
     start: Start
     demand: Demand | None = None
 

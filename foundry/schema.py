@@ -11,16 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from foundry.quantities import Fraction, NonNegative, Positive, Quantity, Strict
-from foundry.scenario import Lab, Plant, Price, Scenario
+from foundry.scenario import Lab, MarketPanel, Plant, Price, Scenario
 from processes.recipe import Product, Recipe
-from qc.panel import Panel
 
-FILES: dict[str, type[Strict]] = {"scenario": Scenario, "product": Product, "recipe": Recipe, "plant": Plant, "lab": Lab, "panel": Panel}
+FILES: dict[str, type[Strict]] = {"scenario": Scenario, "product": Product, "recipe": Recipe, "plant": Plant, "lab": Lab,
+                               "panel": MarketPanel}
 _PARTS = {"product": "Product", "recipe": "Recipe", "plant": "Plant", "lab": "Lab"}
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _TEXT = {"type": "string"}
 _EXTENDS = {"type": "string", "description": "a file of the same kind, relative to this one; this file is laid over it"}
 _BARE: dict[str, dict[str, Any]] = {"Need": {"type": "integer", "minimum": 1}, "Sample": {"type": "integer", "minimum": 1}, "Hold": _TEXT,
+                                    "Alternative": _TEXT,
                                     "Material": {"type": "number", "minimum": 0}}     # what may stand for the whole mapping
 
 
@@ -36,7 +37,7 @@ def schema(kind: str = "scenario") -> dict[str, Any]:
     if model is Scenario:
         for name in ("Scenario", "ScenarioExtending"):
             _with_files(definitions[name]["properties"])
-        for part in (*_PARTS.values(), "Panel"):
+        for part in (*_PARTS.values(), "MarketPanel"):
             definitions[f"{part}File"] = _file(part, definitions)
     top = _file(model.__name__, definitions)
     return {"$schema": _DIALECT, "title": f"Cell Foundry {kind}", **top, "$defs": dict(sorted(definitions.items()))}
@@ -75,7 +76,7 @@ def _with_files(properties: dict[str, Any]) -> None:
     """Each part of a scenario may be the path of a file."""
     for part, name in _PARTS.items():
         properties[part] = {"anyOf": [_TEXT, {"$ref": f"#/$defs/{name}File"}, *([] if part in ("recipe", "plant") else [{"type": "null"}])]}
-    properties["panels"] = {"type": "array", "items": {"anyOf": [_TEXT, {"$ref": "#/$defs/PanelFile"}]}}
+    properties["panels"] = {"type": "array", "items": {"anyOf": [_TEXT, {"$ref": "#/$defs/MarketPanelFile"}]}}
 
 
 def _bare_values(definitions: dict[str, Any]) -> None:

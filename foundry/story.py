@@ -139,9 +139,11 @@ def _last_joined(log: BatchLog, row: Row) -> str:
     if not last:
         return ""
     side = max(last, key=lambda r: (r["time_s"], r["token"]))
-    queued = sum(r["time_s"] - r["since_s"] for r in log.rows if r["token"] == side["token"] and r["kind"] in ("QUEUED", "STOPPED"))
+    queued = sum(r["time_s"] - r["since_s"] for r in log.rows
+                 if r["token"] == side["token"] and r["kind"] in ("QUEUED", "STOPPED") and r["reason"] != "join")
     line = f", {hours(queued)} of it in lines" if queued > LONG_S else ""
-    return f"; the last is {side['step'].partition('.')[0]}, {hours(side['time_s'] - side['since_s'])} after its sample{line}"
+    name, length = side["step"].partition(".")[0], hours(side["time_s"] - side["since_s"])
+    return f"; the last is {name}, {length} after {'its sample' if name in log.assays else 'it began'}{line}"
 
 
 def _overlap(a: Row, b: Row) -> bool:
@@ -152,7 +154,9 @@ def _overlap(a: Row, b: Row) -> bool:
 
 
 def _decisions(log: BatchLog) -> Iterator[Line]:
-    for row in _in_order([row for row in log.main if row["kind"] == "DECIDED"], log):
+    panels = {panel.name for panel in log.tables.panels}
+    decided = [row for row in log.rows if row["kind"] == "DECIDED" and (row["token"] == 0 or row["resource"] in panels)]
+    for row in _in_order(decided, log):
         yield _gate(log, row) if row["resource"] == "gate" else _panel(log, row)
 
 

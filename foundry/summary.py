@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from foundry.economics import window_warnings
 from foundry.kpi import LEAD_TIMES, PROBABILITIES, Sums, describe
+from foundry.market_summary import BY_MARKET, whole
 from foundry.paired import Paired, comparison_level
 from foundry.replication import Replication
 from foundry.stats import Estimate
@@ -21,7 +22,6 @@ from foundry.verdict import compare, compare_quantile, estimate, estimate_quanti
 
 SCHEMA = 1
 BY_CAUSE = ("batch_failure_rate", "true_failure_rate")     # names by cause: one that is missing has numerator 0
-QUANTILES = {f"{name}[{label}]": name for name in LEAD_TIMES for label in PROBABILITIES}
 
 Floats = NDArray[np.float64]
 
@@ -32,6 +32,10 @@ UNDEFINED = {
     "direct_cost_per_batch": ("direct cost per batch", "no such batch ended in the window"),
     "lead_time_d": ("lead time", "0 batches released"),
     "release_lead_time_d": ("release lead time", "0 batches released"),
+    "shipping_lead_time_d": ("days until doses leave", "nothing left under quarantine"),
+    "market_failure_rate": ("failure rate of a market", "0 batches settled for it in the window"),
+    "release_path_d": ("days from fill to release", "0 batches released by that market"),
+    "last_result_share": ("share of last results", "0 batches released by that market"),
     "batch_failure_rate": ("batch failure rate", "0 batches ended in the window"),
     "first_pass_yield": ("first-pass yield", "0 batches ended in the window"),
     "true_failure_rate": ("true failure rate", "0 batches judged"),
@@ -57,12 +61,13 @@ class Sample(NamedTuple):
 
 def samples(studies: Mapping[str, Sequence[Replication]], currencies: Mapping[str, str]) -> list[Sample]:
     """The samples of scenarios compared with one another: a cause seen in one stands in all, with 0 where it did not strike."""
-    causes = {name: None for runs in studies.values() for run in runs for name in run.sums if _base(name) in BY_CAUSE}
+    causes = {name: None for runs in studies.values() for run in runs for name in run.sums if _base(name) in (*BY_CAUSE, *BY_MARKET)}
     found = []
     for scenario, runs in studies.items():
-        names = dict.fromkeys(name for run in runs for name in run.sums) | causes
+        known = {name for run in runs for name in run.sums}
+        names = dict.fromkeys(name for run in runs for name in run.sums) | {name: None for name in causes if _whole(name) in known}
         pairs = {name: np.array([_sum(run.sums, name) for run in runs], dtype=np.float64).reshape(-1, 2) for name in names}
-        times = {name: [np.asarray(run.lead_times[name]) for run in runs] for name in LEAD_TIMES}
+        times = {name: [np.asarray(run.lead_times[name]) for run in runs] for name in runs[0].lead_times}
         found.append(Sample(scenario, currencies[scenario], {name: (p[:, 0], p[:, 1]) for name, p in pairs.items()}, times, len(runs)))
     return found
 
@@ -71,16 +76,33 @@ def _base(name: str) -> str:
     return name.partition("[")[0]
 
 
+def _whole(name: str) -> str:
+    """The figure that a figure by cause or by part divides: same denominator."""
+    return _base(name) if _base(name) in BY_CAUSE else whole(name)
+
+
 def _sum(sums: Sums, name: str) -> tuple[float, float]:
-    """A figure of one replication; a cause that did not strike has numerator 0."""
-    return sums[name] if name in sums else (0.0, sums[_base(name)][1] if _base(name) in BY_CAUSE else 0.0)
+    """A figure of one replication; a cause that did not strike, and a part that took no time, has numerator 0."""
+    return sums[name] if name in sums else (0.0, sums.get(_whole(name), (0.0, 0.0))[1])
+
+
+def days_of(name: str) -> str:
+    """The lead times of which a figure is a quantile, empty for another figure.
+
+    >>> days_of("lead_time_d[p90]"), days_of("lead_time_d[eu.p90]"), days_of("capex")
+    ('lead_time_d', 'lead_time_d[eu]', '')
+    """
+    market, _, label = name.partition("[")[2].removesuffix("]").rpartition(".")
+    if _base(name) not in (*LEAD_TIMES, "shipping_lead_time_d") or label not in PROBABILITIES:
+        return ""
+    return f"{_base(name)}[{market}]" if market else _base(name)
 
 
 def estimates(sample: Sample) -> dict[str, Estimate]:
     """Value, interval and reason of each figure (Q1, Q3, Q4, Q8)."""
     found = {}
     for name, (numerator, denominator) in sample.sums.items():
-        value = (estimate_quantile(name, sample.lead_times[QUANTILES[name]]) if name in QUANTILES
+        value = (estimate_quantile(name, sample.lead_times[days_of(name)]) if days_of(name)
                  else estimate(name, numerator, denominator))
         found[name] = value if value.value is not None else Estimate(None, None, None, value.n, _undefined(name, value.reason))
     return found
@@ -98,10 +120,10 @@ def comparisons(base: Sample, other: Sample, level: float) -> dict[str, Paired]:
     """``other`` against ``base``, replication by replication, for each figure that both have (Q2)."""
     found = {}
     for name in base.sums:
-        if name in QUANTILES:
-            times = QUANTILES[name]
+        times = days_of(name)
+        if times and times in other.lead_times:
             found[name] = compare_quantile(name, base.lead_times[times], other.lead_times[times], level)
-        elif name in other.sums:
+        elif not times and name in other.sums:
             found[name] = compare(name, *base.sums[name], *other.sums[name], level)
     return found
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from foundry.calendars import openings
+from foundry.choices import SHIPS, plain
 from foundry.quantities import Distribution, Number, Quantity, mean
 from foundry.scenario import Job, Lab, LabAssay, Pool, Repair, Scenario
 from foundry.streams import LawTable, address, quantile
@@ -190,9 +191,13 @@ class LimitRow:
 
 @dataclass(frozen=True, slots=True)
 class PanelRow:
+    """``ships``: branch at whose end doses leave under quarantine, -1 none; ``ships_on``: places of the limits that must hold by then."""
+
     name: str
     market: str
     limits: tuple[LimitRow, ...]
+    ships: int = -1
+    ships_on: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +293,7 @@ class _Tabulation:
     """Holds the numbering while rows are made."""
 
     def __init__(self, scenario: Scenario) -> None:
+        scenario = plain(scenario)
         self.scenario, self.off = scenario, scenario.spread == "off"
         self.lab = scenario.lab or Lab(name="none")
         self.laws = LawTable()
@@ -336,9 +342,15 @@ class _Tabulation:
             rows += [(n, s, -1, name) for step in branch.steps for n, s in repeated(step)]
         for name, assay in self.lab.assays.items():
             rows += [(f"{name}.{n}", s, -1, name) for step in assay.steps for n, s in repeated(step)]
+        self.routes = {panel.name: panel for panel in self.scenario.panels if panel.steps}
+        for name, panel in self.routes.items():
+            rows += [(f"{name}.{n}", s, -1, name) for step in panel.steps for n, s in repeated(step)]
+        self.ships = {name + SHIPS: panel.quarantine for name, panel in self.routes.items() if panel.quarantine is not None}
+        for name, quarantine in self.ships.items():
+            rows += [(f"{name}.{n}", s, -1, name) for step in quarantine.steps for n, s in repeated(step)]
         self.rows = rows
         self.numbers = {name: i for i, (name, *_) in enumerate(rows)}
-        branch_names = list(recipe.branches) + [a for a, m in self.lab.assays.items() if m.steps]
+        branch_names = list(recipe.branches) + [a for a, m in self.lab.assays.items() if m.steps] + list(self.routes) + list(self.ships)
         self.branches = {name: i for i, name in enumerate(branch_names)}
         self.first_of = {b: next(i for i, r in enumerate(rows) if r[3] == b) for b in branch_names}
         self.last_of = {b: max(i for i, r in enumerate(rows) if r[3] == b) for b in branch_names}
@@ -433,7 +445,9 @@ class _Tabulation:
                                     self._sampled_at(x.assay)) for x in panel.limits)
             for x in panel.limits:
                 self._ending(x.assay)
-            rows.append(PanelRow(panel.name, panel.market, limits))
+            after = panel.quarantine.after if panel.quarantine else []
+            ships_on = tuple(k for k, x in enumerate(panel.limits) if x.assay in after)
+            rows.append(PanelRow(panel.name, panel.market, limits, self.branches.get(panel.name + SHIPS, -1), ships_on))
         return tuple(rows)
 
     def _sampled_at(self, assay: str) -> int:
@@ -481,8 +495,8 @@ class _Tabulation:
             next=self._next(i), look=self._look(i), of=-1 if step.of is None else self.branches.get(step.of, -1),
             bands=self._bands(i), max_attempts=step.max_attempts or 0,
             give_up=STOP if step.give_up == "abort" else self._step_number(step.give_up, i),
-            forks=self._forks(i), join=self._join(step), cancels=self._cancels(i),
-            decide=tuple(self.panel_names[p] for p in step.decide), driver=self._driver(step),
+            forks=self._forks(i), join=self._join(i), cancels=self._cancels(i),
+            decide=tuple(self.panel_names[p] for p in self._decides(i)), driver=self._driver(step),
             jump=operation.jump_code, rate=operation.rate_code, parameters=self._parameters(step, draws),
             hazards=self._step_hazards(name, step) if branch is None else (0.0,) * len(CAUSES),
             read_keys=(address(draws, "read"), address(draws, "false"), address(draws, "invalid")),
@@ -549,10 +563,9 @@ class _Tabulation:
         step = self.rows[i][1]
         fork = self.rows[i][0]
         rows = [self._sample(fork, name, sample) for name, sample in step.samples.items()]
-        for name in step.fork:
-            branch = self.scenario.recipe.branches[name]
-            rows.append(BranchRow(name, self.branches[name], address(fork, name), self.first_of[name],
-                                  branch.on_fail == "stop_batch", -1, 0.0,
+        for name in (branch for panel in step.fork for branch in (panel, panel + SHIPS) if branch in self.branches):
+            stops = name not in (*self.routes, *self.ships) and self.scenario.recipe.branches[name].on_fail == "stop_batch"
+            rows.append(BranchRow(name, self.branches[name], address(fork, name), self.first_of[name], stops, -1, 0.0,
                                   -math.inf, math.inf, 0, -1, self._ending(name)))
         return tuple(rows)
 
@@ -564,11 +577,20 @@ class _Tabulation:
         return BranchRow(name, self.branches[name], address(fork, name), first, sample.on_fail == "stop_batch", self.assay_names[name],
                          assay.sample_cells.value * sample.n, low, high, assay.retests, invalid, self._ending(name))
 
-    def _join(self, step: Step) -> tuple[int, ...]:
+    def _decides(self, i: int) -> list[str]:
+        """Panels that a step decides: those it names, or, at the end of its route, the panel itself."""
+        _, step, _, branch = self.rows[i]
+        return [*step.decide, *([branch] if branch in self.routes and i == self.last_of[branch] else [])]
+
+    def _join(self, i: int) -> tuple[int, ...]:
+        """Branches a step waits for: those it names, and the samples of the panels it decides or whose route it begins."""
+        _, step, _, branch = self.rows[i]
         names = list(step.join)
         for panel in self.scenario.panels:
-            if panel.name in step.decide:
+            if panel.name in step.decide or (panel.name == branch and i == self.first_of[branch]):
                 names += [x.assay for x in panel.limits if x.assay in self.branches]
+        if branch in self.ships and i == self.first_of[branch]:
+            names += [assay for assay in self.ships[branch].after if assay in self.branches]
         return tuple(dict.fromkeys(self.branches[n] for n in names))
 
     def _cancels(self, i: int) -> tuple[int, ...]:

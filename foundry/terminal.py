@@ -12,6 +12,8 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
+from foundry.market_summary import REPEATS, Market, markets_of
+
 WIDTH = 100
 LABEL, VALUE = 28, 18                                      # widths of columns
 VERDICT = WIDTH - LABEL - 2 * VALUE - 3
@@ -107,13 +109,14 @@ def _wrapped(text: str, first: str = "", rest: str = "") -> str:
 def results(summary: Mapping[str, Any], ink: Ink) -> str:
     """The headline KPIs of one scenario, or the verdicts of a comparison with its base."""
     names = list(summary["scenarios"])
+    markets = [text for name in names if (text := _markets(name, summary["scenarios"][name], ink))]
     if len(names) == 1:
-        return _single(names[0], summary["scenarios"][names[0]], ink)
+        return "\n\n".join([_single(names[0], summary["scenarios"][names[0]], ink), *markets])
     blocks = [_pair(summary, names[0], other, ink) for other in names[1:]]
     if len(blocks) > 1:
         blocks = [f"{ink('bold', f'{other} against {names[0]}')}\n{block}" for other, block in zip(names[1:], blocks, strict=True)]
     level = next((row.get("level", 0.95) for row in summary["paired"]), 0.95)
-    return "\n\n".join([*blocks, ink("dim", _footnote(summary["scenarios"][names[0]], level))])
+    return "\n\n".join([*blocks, ink("dim", _footnote(summary["scenarios"][names[0]], level)), *markets])
 
 
 def _single(name: str, kpis: Mapping[str, Mapping[str, Any]], ink: Ink) -> str:
@@ -125,6 +128,41 @@ def _single(name: str, kpis: Mapping[str, Mapping[str, Any]], ink: Ink) -> str:
             said = interval(entry["low"], entry["high"], unit) if value is not None else _why(entry)
             lines.append(f"{_label(kpi, unit):{LABEL}}  {ink('bold', f'{shown(value, unit):>{VALUE}}')}  {ink('dim', said)}".rstrip())
     return "\n".join([*lines, "", ink("dim", _footnote(kpis))])
+
+
+def _markets(name: str, kpis: Mapping[str, Mapping[str, Any]], ink: Ink) -> str:
+    """Doses, losses and days to release of each market, and what the days were spent on; empty where there are not several."""
+    found = markets_of(kpis)
+    if not found:
+        return ""
+    head = ("market", "doses a year", "lost", "nominal, d", "median, d", "9 in 10, d")
+    units = ("doses/year", "fraction", "d", "d", "d")
+    values = [(m.doses_per_year, m.failure_rate, m.nominal_d, m.median_d, m.p90_d) for m in found]
+    rows = [(_cut(m.name, 30), *map(_plain, mine, units)) for m, mine in zip(found, values, strict=True)]
+    lines = [_wrapped(_path(market), f"{market.name}: ", "  ").replace("\u00a0", " ") for market in found]
+    title = ink("bold", f"Markets of {name}, days from fill to release")
+    note = ink("dim", _wrapped("Nominal: at mean times, where nothing waits and nothing is shut. A dose counts for each market that "
+                               "took it."))
+    return "\n\n".join(["\n".join([title, table(head, rows, "lrrrrr", ink)]), "\n".join(lines), note])
+
+
+def _plain(value: float | None, unit: str) -> str:
+    return "–" if value is None else shown(value, unit)
+
+
+def _path(market: Market) -> str:
+    """``potency comes last in 91 % of releases; waits for analyst off shift 3.0 d, analyst busy 0.3 d; repeated tests 0.9 d``."""
+    if not market.parts:
+        return "no release."
+    last = [f"{name} comes last in {100 * share:.0f}\u00a0%" for name, share in list(market.last.items())[:2] if share >= 0.05]
+    waits = [f"{name} {days:.1f}\u00a0d" for name, days in list(market.waits.items())[:4] if days >= 0.05]
+    repeats = market.parts.get(REPEATS, 0.0)
+    lost = [f"{name} {100 * share:.1f}\u00a0%" for name, share in list(market.reasons.items())[:3]]
+    left = "" if market.shipped_d is None else (f"doses leave under quarantine after {market.shipped_d:.1f}\u00a0d (median), "
+                                                f"{market.failed_per_year or 0.0:.1f} a year fail later")
+    parts = [" and ".join(last) + " of releases" if last else "", f"waits for {', '.join(waits)}" if waits else "it waits for nobody",
+             left, f"{REPEATS} {repeats:.1f}\u00a0d" if repeats >= 0.05 else "", f"lost: {', '.join(lost)}" if lost else ""]
+    return "; ".join(part for part in parts if part) + "."
 
 
 def _why(entry: Mapping[str, Any]) -> str:

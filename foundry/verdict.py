@@ -46,6 +46,13 @@ KPI_TERMS: dict[str, Terms] = {
     "cost_per_good_dose": Terms("lower", "ratio", "is dearer per good dose", "is cheaper per good dose"),
     "direct_cost_per_batch": Terms("lower", "ratio", "spends more on a batch", "spends less on a batch"),
     "work_in_progress_cost": Terms("none", "mean", "has more money in unfinished batches", "has less money in unfinished batches"),
+    "market_failure_rate": Terms("lower", "share", "loses more batches for a market", "loses fewer batches for a market"),
+    "release_path_d": Terms("lower", "ratio", "takes longer from fill to release", "takes less time from fill to release"),
+    "last_result_share": Terms("none", "share", *_has("share of releases that wait for it last")),
+    "doses_shipped_per_year": Terms("none", "mean", "ships more doses under quarantine", "ships fewer doses under quarantine"),
+    "doses_shipped_then_failed": Terms("lower", "mean", "recalls more doses", "recalls fewer doses"),
+    "shipping_lead_time_d": Terms("lower", "quantile", "is slower from fill to shipping", "is faster from fill to shipping"),
+    "nominal_release_d": Terms("lower", "mean", "has a longer nominal path", "has a shorter nominal path"),
     "lead_time_d": Terms("lower", "quantile", "is slower from start to release", "is faster from start to release"),
     "release_lead_time_d": Terms("lower", "quantile", "is slower from fill to release", "is faster from fill to release"),
     "utilisation": Terms("none", "fraction", *_has("utilisation")),
@@ -205,8 +212,8 @@ def _method(kpi: str) -> Method:
 
 
 def _probability(kpi: str) -> float:
-    """0.9 of "lead_time_d[p90]"."""
-    subject = kpi.partition("[")[2].rstrip("]")
+    """0.9 of "lead_time_d[p90]" and of "lead_time_d[eu.p90]"."""
+    subject = kpi.partition("[")[2].rstrip("]").rpartition(".")[2]
     if terms(kpi).method != "quantile" or not (subject[:1] == "p" and subject[1:].isdigit()):
         raise ValueError(f"{kpi} names no quantile: lead_time_d[p90] does")
     return int(subject[1:]) / 100

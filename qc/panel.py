@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from foundry.quantities import Fraction, Name, NonNegative, Quantity, Strict
+from foundry.quantities import Fraction, Name, NonNegative, Quantity, Sourced, Strict
 
 
 class Assay(Strict):
@@ -34,7 +34,9 @@ class Assay(Strict):
     price_usd: NonNegative = NonNegative(value=0.0)      # per sample (materials of an own lab, or the outside price)
 
 
-class Limit(Strict):
+class Limit(Sourced):
+    """What a reading must be. ``assay`` is an assay, or a group of the panel: then the limit holds for the one in use."""
+
     assay: Name
     at_least: float | None = None
     at_most: float | None = None
@@ -46,10 +48,30 @@ class Limit(Strict):
         return self
 
 
+class Alternative(Sourced):
+    """An assay that a market accepts for a group, and where that is known from."""
+
+    assay: Name
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare(cls, data: Any) -> Any:
+        return {"assay": data} if isinstance(data, str) else data
+
+
 class Panel(Strict):
-    """The limits that together decide for one market; the first that fails, in this order, is the reason (K6)."""
+    """The limits that together decide for one market; the first that fails, in this order, is the reason (K6).
+
+    ``accepts`` are the groups of assays of which one is enough, and ``use`` says which one is done; by default the first accepted.
+    """
 
     name: Name
     market: Name
+    accepts: dict[Name, Annotated[list[Alternative], Field(min_length=1)]] = {}
+    use: dict[Name, Name] = {}
     limits: Annotated[list[Limit], Field(min_length=1)]
+
+    def chosen(self, name: str) -> str:
+        """The assay that stands for a group; any other name stands for itself."""
+        return self.use.get(name, self.accepts[name][0].assay) if name in self.accepts else name
 

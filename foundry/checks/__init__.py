@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from foundry.checks.alternatives import check_alternatives
 from foundry.checks.biology import check_biology
 from foundry.checks.floor import check_floor, check_laws
 from foundry.checks.hours import check_hours
@@ -18,5 +19,8 @@ def check(scenario: Scenario) -> list[Problem]:
     Hold cycles are a check of their own, `foundry.checks.holds.check_holds`.
     """
     names = Names(scenario)
+    wrong = list(check_alternatives(scenario))
+    if wrong:
+        return wrong
     checks = (check_floor, check_laws, check_steps, check_readings, check_biology, check_hours)
     return [problem for part in checks for problem in part(names)]

@@ -154,10 +154,16 @@ def _needed(names: Names, needs: dict[str, Need]) -> dict[str, int]:
 def _branches(names: Names, i: int) -> dict[str, int]:
     """What the branches ask for that a step waits for."""
     asked: dict[str, int] = {}
-    for name in joined(names, names.routes.places[i].step):
+    waiting, seen = list(joined(names, names.routes.places[i].step)), set[str]()
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
         line = names.side_lines[name]
         for place in names.routes.places:
             if place.line == line:
+                waiting += joined(names, place.step)
                 for pool, count in _needed(names, place.step.needs).items():
                     asked[pool] = max(asked.get(pool, 0), count)
     return asked

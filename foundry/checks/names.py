@@ -8,25 +8,27 @@ from functools import cached_property
 
 from foundry.calendars import WEEKDAYS
 from foundry.checks.routes import Line, Routes
-from foundry.scenario import Calendar, LabAssay, Pool, Scenario
+from foundry.choices import plain
+from foundry.scenario import Calendar, LabAssay, MarketPanel, Pool, Scenario
 from foundry.wording import similar
 from foundry.yamlio import Path, Problem
 from processes.recipe import Branch, Need
 
 
 class Names:
-    """What can be named in a scenario, crews as pools of their own (C1)."""
+    """What can be named in a scenario, crews as pools of their own (C1), groups of assays as what the panels use."""
 
     def __init__(self, scenario: Scenario) -> None:
         from foundry.tables import expand_crews, roles_of  # brings numba
 
         lab = scenario.lab
-        self.scenario = scenario
+        self.scenario = scenario = plain(scenario)
         self.pools: dict[str, Pool] = expand_crews({**scenario.plant.pools, **(lab.pools if lab else {})})
         self.roles: dict[str, list[str]] = roles_of(scenario)
         self.calendars: dict[str, Calendar] = {**scenario.plant.calendars, **(lab.calendars if lab else {})}
         self.assays: dict[str, LabAssay] = dict(lab.assays) if lab else {}
         self.branches: dict[str, Branch] = scenario.recipe.branches
+        self.panels: dict[str, MarketPanel] = {panel.name: panel for panel in scenario.panels if panel.steps}      # with a route
 
     @cached_property
     def routes(self) -> Routes:
@@ -34,9 +36,10 @@ class Names:
 
     @property
     def side_lines(self) -> dict[str, Line]:
-        """What may be joined: the branches of the recipe, and the assays with steps."""
+        """What may be joined: the branches of the recipe, the assays with steps, and the panels with a route."""
         return {name: Line("branch", name) for name in self.branches} | {
-            name: Line("assay", name) for name, assay in self.assays.items() if assay.steps}
+            name: Line("assay", name) for name, assay in self.assays.items() if assay.steps} | {
+            name: Line("panel", name) for name in self.panels}
 
     def largest(self, role: str) -> int:
         """Units of the largest pool of a role."""

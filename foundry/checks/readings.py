@@ -9,6 +9,7 @@ from foundry.checks.names import Names, missing
 from foundry.checks.routes import MAIN, Place
 from foundry.checks.steps import check_target
 from foundry.quantities import Strict
+from foundry.scenario import MarketPanel
 from foundry.wording import shown
 from foundry.yamlio import Path, Problem
 from processes.recipe import Step
@@ -78,14 +79,18 @@ def _joins(names: Names, i: int, place: Place) -> Iterator[Problem]:
             yield Problem(path, missing("branch or assay with steps", place.step.of, list(known)))
         elif place.step.of not in place.step.join and not any(place.step.of in joined(names, other.step) for other in before(names, i)):
             yield Problem(path, f"`{place.step.of}` is joined neither here nor before: add join: [{place.step.of}]")
+        elif place.step.of in names.panels:
+            yield Problem(path, f"panel `{place.step.of}` decides and reports no value")
         elif place.step.of in names.branches and not any(step.look for step in names.branches[place.step.of].steps):
             yield Problem(path, f"no step of branch `{place.step.of}` looks at anything, so there is no value to read")
 
 
 def joined(names: Names, step: Step) -> set[str]:
-    """Branches and assays a step waits for: those it joins, and those the panels it decides name (K6)."""
-    panels = [panel for panel in names.scenario.panels if panel.name in step.decide]
-    return set(step.join) | {limit.assay for panel in panels for limit in panel.limits if limit.assay in names.side_lines}
+    """Branches and assays a step waits for: those it joins, and those named by the panels it decides or whose route it begins (K6)."""
+    panels = [panel for panel in names.scenario.panels if panel.name in step.decide or (panel.steps and panel.steps[0] is step)]
+    ships = [panel.quarantine for panel in names.scenario.panels if panel.quarantine and panel.quarantine.steps[0] is step]
+    sampled = {name for one in ships for name in one.after if name in names.side_lines}
+    return set(step.join) | sampled | {limit.assay for panel in panels for limit in panel.limits if limit.assay in names.side_lines}
 
 
 def before(names: Names, i: int) -> list[Place]:
@@ -103,11 +108,26 @@ def _decide(names: Names, i: int, place: Place) -> Iterator[Problem]:
             wrong = missing("panel", name, panels) if panels else f"there is no panel `{name}`: the scenario has no panels"
             yield Problem(path, wrong)
             continue
-        earlier = [*before(names, i), place]
-        for limit in panels[name].limits:
-            taken = [p for p in names.routes.places if p.line == MAIN and _reads(p.step, limit.assay)]
-            if taken and not any(p in earlier for p in taken):
-                yield Problem(path, f"panel `{name}` limits `{limit.assay}`, which is only sampled or looked at after this step")
+        if name in names.panels:
+            yield Problem(path, f"panel `{name}` has steps and decides at their end: write fork: [{name}] in place of decide")
+            continue
+        for assay in _not_yet_read(names, panels[name], [*before(names, i), place]):
+            yield Problem(path, f"panel `{name}` limits `{assay}`, which is only sampled or looked at after this step")
+    for k, name in enumerate(place.step.fork):
+        if name in names.panels and place.line == MAIN:
+            path = (*place.path, "fork", k)
+            for assay in _not_yet_read(names, names.panels[name], [*before(names, i), place]):
+                yield Problem(path, f"panel `{name}` limits `{assay}`, which is only sampled or looked at after this step")
+            if not any(name in names.routes.places[j].step.join for j in names.routes.after(i)):
+                yield Problem(path, f"no later step joins panel `{name}`, so the batch would not wait for its decision: add join: [{name}]")
+
+
+def _not_yet_read(names: Names, panel: MarketPanel, earlier: list[Place]) -> Iterator[str]:
+    """Assays of a panel that the main line reads, but in none of the steps up to here."""
+    for limit in panel.limits:
+        taken = [p for p in names.routes.places if p.line == MAIN and _reads(p.step, limit.assay)]
+        if taken and not any(p in earlier for p in taken):
+            yield limit.assay
 
 
 def _reads(step: Step, assay: str) -> bool:
@@ -120,10 +140,19 @@ def _panels(names: Names) -> Iterator[Problem]:
     for i, panel in enumerate(names.scenario.panels):
         if panel.name in titles[:i]:
             yield Problem(("panels", i, "name"), f"two panels are called `{panel.name}`")
-        if not any(panel.name in step.decide for step in read) and all(name in titles for step in read for name in step.decide):
+        elif panel.market in [other.market for other in names.scenario.panels[:i]]:
+            wrong = f"two panels are for the market `{panel.market}`; a market has one, its tracks are markets of their own"
+            yield Problem(("panels", i, "market"), wrong)
+        if panel.steps:
+            if not any(panel.name in step.fork for step in read):
+                wrong = f"no step begins panel `{panel.name}`: fork it in a step and join it in a later one, or leave it out"
+                yield Problem(("panels", i), wrong)
+        elif not any(panel.name in step.decide for step in read) and all(name in titles for step in read for name in step.decide):
             yield Problem(("panels", i), f"no step decides panel `{panel.name}`: name it in the `decide` of a step, or leave it out")
         for k, limit in enumerate(panel.limits):
             path = ("panels", i, "limits", k)
+            if limit.assay in [other.assay for other in panel.limits[:k]]:
+                yield Problem((*path, "assay"), f"the panel limits `{limit.assay}` twice; give one limit with at_least and at_most")
             yield from _assay(names, limit.assay, (*path, "assay"))
             if limit.assay not in names.assays:
                 continue

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import NamedTuple
 
+from foundry.choices import SHIPS
 from foundry.scenario import Scenario
 from foundry.yamlio import Path
 from processes.recipe import Goto, Step
@@ -15,9 +16,9 @@ RESERVED = ("next", "stop", "give_up", "abort", "end")
 
 
 class Line(NamedTuple):
-    """A row of steps that a token walks: the main line, a branch of the recipe, or an assay of the laboratory."""
+    """A row of steps that a token walks: the main line, a branch of the recipe, an assay of the laboratory, or the route of a panel."""
 
-    kind: str                                       # main, branch, assay
+    kind: str                                       # main, branch, assay, panel
     name: str = ""
 
     def __str__(self) -> str:
@@ -129,3 +130,8 @@ def _places(scenario: Scenario) -> Iterator[Place]:
     for name, assay in (scenario.lab.assays if scenario.lab else {}).items():
         for i, step in enumerate(assay.steps):
             yield Place(("lab", "assays", name, "steps", i), step, Line("assay", name), -1)
+    for p, panel in enumerate(scenario.panels):
+        for i, step in enumerate(panel.steps):
+            yield Place(("panels", p, "steps", i), step, Line("panel", panel.name), -1)
+        for i, step in enumerate(panel.quarantine.steps if panel.quarantine else ()):
+            yield Place(("panels", p, "quarantine", "steps", i), step, Line("panel", panel.name + SHIPS), -1)

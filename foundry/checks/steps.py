@@ -42,17 +42,22 @@ def check_target(names: Names, line: Line, name: str, path: Path, special: tuple
 
 
 def _unique(names: Names) -> Iterator[Problem]:
-    """Step names are unique in the recipe, and within each assay, whose steps are called ASSAY.STEP in the results."""
+    """Step names are unique in the recipe, and within each assay and panel, whose steps are called ASSAY.STEP in the results."""
     seen: dict[str, Place] = {}
     for place in names.routes.places:
         if place.step.name in RESERVED:
             yield Problem((*place.path, "name"), f"`{place.step.name}` is a word of the rules ({', '.join(RESERVED)}); use another name")
-        prefix = f"{place.line.name}." if place.line.kind == "assay" else ""
+        prefix = f"{place.line.name}." if place.line.kind in ("assay", "panel") else ""
         rows = row_names(place.step)
         for row in rows[1:] or rows:
             if (other := seen.setdefault(prefix + row, place)) is not place:
                 yield Problem((*place.path, "name"), f"there are two steps `{prefix}{row}`, the other in {other.line}")
                 break
+    for p, panel in enumerate(names.scenario.panels):
+        if panel.steps and (panel.name in names.branches or panel.name in names.assays):
+            kind = "a branch of the recipe" if panel.name in names.branches else "an assay"
+            wrong = f"the panel has steps, so it is a branch, and `{panel.name}` is {kind} too; use another name"
+            yield Problem(("panels", p, "name"), wrong)
     for name in names.branches:
         if name in names.assays and names.assays[name].steps:
             yield Problem(("recipe", "branches", name), f"`{name}` is a branch of the recipe and an assay; use another name", on_key=True)
@@ -134,10 +139,11 @@ def _targets(names: Names, i: int, place: Place) -> Iterator[Problem]:
     for k, band in enumerate(step.bands or []):
         yield from check_target(names, place.line, band.go, (*path, "bands", k, "go"), ("next", "stop", "give_up"))
     if step.decide and place.line != MAIN:
-        yield Problem((*path, "decide"), f"only a step of the main line decides; this one belongs to {place.line}", on_key=True)
+        hint = "; a panel decides at the end of its steps by itself" if place.line.kind == "panel" else ""
+        yield Problem((*path, "decide"), f"only a step of the main line decides; this one belongs to {place.line}{hint}", on_key=True)
     for name in step.fork:
-        if name not in names.branches:
-            known = list(names.branches)
+        if name not in names.branches and name not in names.panels:
+            known = [*names.branches, *names.panels]
             hint = "; it is an assay: write samples: {" + name + ": 1}" if name in names.assays else ""
             yield Problem((*path, "fork", step.fork.index(name)), missing("branch", name, known) + hint)
 

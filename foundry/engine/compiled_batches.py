@@ -61,10 +61,14 @@ def end_of_step(a: Any, s: Any, w: int) -> int:
     go, reason = a.steps[step, NEXT_STEP], 0
     if a.steps[step, BANDS] < a.steps[step, BANDS_END]:
         go, reason = _gate(a, s, w, value)
-    if a.steps[step, DECIDE] < a.steps[step, DECIDE_END] and _decide(a, s, w):
-        return GONE
+    decides = a.steps[step, DECIDE] < a.steps[step, DECIDE_END]
+    if decides:
+        _decide(a, s, w)
     if worker[w, BRANCH] >= 0 and go == END:
         go = _result(a, s, w, mark, value)
+    if worker[w, NUMBER] == 0 and (decides or a.steps[step, JOIN] < a.steps[step, JOIN_END]) and (
+            s.batch[worker[w, OF_BATCH], DECIDED] == a.numbers[PANELS] > 0):
+        return _end_decided(a, s, w)
     _part(a, s, w, go)
     if go == STOP:
         return leave(a, s, w, a.reasons[reason, ABORTED], 0)
@@ -210,17 +214,22 @@ def _report(a: Any, s: Any, w: int, reason: int) -> None:
             failed = a.branches[row, BRANCH_REASON]
     if a.branches[row, STOP_BATCH] == 1 and failed >= 0:
         call(s, main, ABORT_CALL, -1, failed)
-    elif worker[main, STATE] == JOINING and worker[main, READY] == WAITS_READY and not awaited(a, s, main):
-        worker[main, READY] = IS_READY
-        let_go(s, main)
+        return
+    waiting, side = main, s.batch[b, FIRST_SIDE]
+    while waiting >= 0:
+        if worker[waiting, STATE] == JOINING and worker[waiting, READY] == WAITS_READY and not awaited(a, s, waiting):
+            worker[waiting, READY] = IS_READY
+            let_go(s, waiting)
+        waiting = side
+        side = worker[side, SIDE_NEXT] if side >= 0 else -1
 
 
 # ---- panels and leaving
 
 
 @inlined
-def _decide(a: Any, s: Any, w: int) -> bool:
-    """Each panel takes or rejects the batch; decided for its last market the batch ends (F4). True when it has left."""
+def _decide(a: Any, s: Any, w: int) -> None:
+    """Each panel of the step takes or rejects the batch."""
     step, b = s.worker[w, STEP], s.worker[w, OF_BATCH]
     for k in range(a.steps[step, DECIDE], a.steps[step, DECIDE_END]):
         p = a.lists[k]
@@ -231,16 +240,18 @@ def _decide(a: Any, s: Any, w: int) -> bool:
             s.batch[b, DECIDED] += 1
         s.batch[b, OUTCOMES + p] = reason
         note(s, w, DECIDED_KIND, s.n[NOW], 1.0 if reason == 0 else 0.0, reason, a.numbers[FIRST_PANEL] + p)
-    if s.batch[b, DECIDED] < a.numbers[PANELS]:
-        return False
-    released = False
+
+
+@inlined
+def _end_decided(a: Any, s: Any, w: int) -> int:
+    """Decided for its last market the batch ends (F4). Returns GONE."""
+    b, released = s.worker[w, OF_BATCH], False
     for p in range(a.numbers[PANELS]):
         released = released or s.batch[b, OUTCOMES + p] == 0
     made = doses(a, s, w) if released else 0
     first = s.batch[b, OUTCOMES + s.batch[b, FIRST_REASON]]
     _part(a, s, w, plain(END))
-    leave(a, s, w, a.numbers[R_RELEASED] if released else a.reasons[first, REJECTED], made)
-    return True
+    return leave(a, s, w, a.numbers[R_RELEASED] if released else a.reasons[first, REJECTED], made)
 
 
 @inlined

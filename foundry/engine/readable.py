@@ -255,6 +255,8 @@ class Engine(Gathering):
             self._decide(token)
         if token.branch is not None and go == END:
             go = self._result(token, mark, value)
+        if token.main and (step.decide or step.join) and len(token.of.decided) == len(self.tables.panels) > 0:
+            self._end_decided(token)
         self._part(token, go)
         if go == STOP:
             raise Leaves(self.aborted[reason])
@@ -387,8 +389,9 @@ class Engine(Gathering):
             if failed >= 0:
                 self.interrupt(main, Call(ABORT_CALL, None, 0, failed))
                 return
-        if main.state == JOINING and main.ready is not None and not main.ready.triggered and not self._awaited(main):
-            main.ready.succeed()
+        for waiting in (main, *batch.sides.values()):
+            if waiting.state == JOINING and waiting.ready is not None and not waiting.ready.triggered and not self._awaited(waiting):
+                waiting.ready.succeed()
 
     def dismiss(self, token: Token, reason: int) -> None:
         """Cancelled: at work it finishes the step and leaves, else it leaves now (F4)."""
@@ -404,19 +407,22 @@ class Engine(Gathering):
             self.dismiss(batch.sides.pop(key), self.reason["cancelled"])
 
     def _decide(self, token: Token) -> None:
-        """Each panel takes or rejects the batch; decided for its last market the batch ends (F4)."""
+        """Each panel of the step takes or rejects the batch."""
         batch, t, step = token.of, self.tables, token.step
         assert step is not None
         for p in step.decide:
             outcome, reason = self._disposition(batch, t.panels[p])
             batch.decided[p] = (outcome, reason)
             self.note(token, DECIDED_KIND, self.env.now, float(outcome is Disposition.RELEASE), reason, self.first_panel + p)
-        if len(batch.decided) == len(t.panels):
-            released = any(outcome is Disposition.RELEASE for outcome, _ in batch.decided.values())
-            doses = token.latent.doses(t) if released and token.latent is not None else 0
-            first = next(reason for _, reason in batch.decided.values())
-            self._part(token, END)
-            raise Leaves(self.reason["released"] if released else self.rejected[first], doses)
+
+    def _end_decided(self, token: Token) -> None:
+        """Decided for its last market the batch ends (F4)."""
+        decided = token.of.decided.values()
+        released = any(outcome is Disposition.RELEASE for outcome, _ in decided)
+        doses = token.latent.doses(self.tables) if released and token.latent is not None else 0
+        first = next(reason for _, reason in decided)
+        self._part(token, END)
+        raise Leaves(self.reason["released"] if released else self.rejected[first], doses)
 
     def _disposition(self, batch: Batch, panel: PanelRow) -> tuple[Disposition, int]:
         readings = np.array([batch.results.get(x.branch, math.nan) if x.branch >= 0 else batch.readings.get(x.assay, math.nan)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
+from foundry.market_summary import BY_MARKET
 from foundry.report.tokens import fixed, is_number, money, number, percent
 from foundry.verdict import Direction, terms
 
@@ -73,6 +74,13 @@ MEASURES: Final[dict[str, Measure]] = {
     "first_pass_yield": Measure("First-pass yield", "share"),
     "lead_time_d": Measure("Lead time", "days"),
     "release_lead_time_d": Measure("Fill to release", "days"),
+    "market_failure_rate": Measure("Batches lost for a market", "share"),
+    "release_path_d": Measure("Fill to release, mean", "days"),
+    "last_result_share": Measure("Releases that wait for it last", "share"),
+    "doses_shipped_per_year": Measure("Doses shipped under quarantine", "count", 0, "doses"),
+    "doses_shipped_then_failed": Measure("Doses shipped, then failed", "count", 0, "doses"),
+    "shipping_lead_time_d": Measure("Fill to shipping", "days"),
+    "nominal_release_d": Measure("Fill to release, nominal", "days"),
     "wip_batches": Measure("Work in progress", "count", 0, "batches"),
     "probability_demand_met": Measure("Chance that demand is met", "share"),
     "consumer_risk": Measure("Consumer risk", "share"),
@@ -130,10 +138,11 @@ def measure(kpi: str) -> Measure:
     """Label, unit, format and good direction of a KPI; an unknown one is a plain count with no good direction."""
     found = MEASURES.get(base_name(kpi), Measure(capital(pretty(base_name(kpi))), "count"))
     good, inside = GOOD[terms(kpi).good], subject(kpi)
+    market, _, quantile = inside.rpartition(".")
     label = (
-        f"{QUANTILES[inside]} {lower(found.label)}"
-        if inside in QUANTILES
-        else f"{found.label} ({cause(inside)})"
+        f"{QUANTILES[quantile]} {lower(found.label)}" + (f" ({pretty(market)})" if market else "")
+        if quantile in QUANTILES
+        else f"{found.label} ({cause(inside.replace('.', ', ', 1) if base_name(kpi) in BY_MARKET else inside)})"
         if inside
         else found.label
     )

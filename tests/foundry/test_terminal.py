@@ -109,3 +109,26 @@ def test_colour_can_be_refused(environment: dict[str, str]) -> None:
     assert may_colour(Terminal(), {"TERM": "xterm"})
     assert not may_colour(Terminal(), environment)
     assert not may_colour(io.StringIO(), {"TERM": "xterm"})
+
+def test_markets_are_told_one_by_one() -> None:
+    """What is missing, as in a market without a release, is a dash and a word, not an error."""
+    days = {"nominal_release_d[EU]": 11.0, "nominal_release_d[Very far away]": 11.0, "release_lead_time_d[EU.p50]": 15.8,
+            "release_lead_time_d[EU.p90]": 25.9, "release_path_d[EU]": 17.4, "release_path_d[EU.potency]": 9.0,
+            "release_path_d[EU.waits for qa busy]": 0.5, "release_path_d[EU.waits for analyst off shift]": 2.9,
+            "release_path_d[EU.repeated tests]": 1.7}
+    shares = {"market_failure_rate[EU]": 0.25, "market_failure_rate[Very far away]": 0.25, "market_failure_rate[EU.sterility]": 0.2,
+              "market_failure_rate[EU.purity]": 0.05, "last_result_share[EU.potency]": 0.98}
+    doses = {"doses_released_per_year": 300.0, "doses_released_per_year[EU]": 120.0, "doses_released_per_year[Very far away]": 0.0}
+    kpis = {**{name: entry(value) for name, value in doses.items()},
+            **{name: entry(value, unit="d") for name, value in days.items()},
+            **{name: entry(value, unit="fraction") for name, value in shares.items()},
+            "release_lead_time_d[Very far away.p50]": entry(None, unit="d", reason="release lead time: not defined, 0 batches released")}
+
+    text = results({"scenarios": {"line": kpis}, "paired": []}, PLAIN)
+
+    assert re.search(r"\nEU +120 +25\.0 % +11\.0 +15\.8 +25\.9\n", text)
+    assert re.search(r"\nVery far away +0 +25\.0 % +11\.0 +– +–\n", text)
+    assert ("EU: potency comes last in 98 % of releases; waits for analyst off shift 2.9 d, qa busy 0.5 d; repeated tests 1.7 d; lost: "
+            "sterility 20.0 %, purity 5.0 %.") in " ".join(text.split())
+    assert "\nVery far away: no release.\n" in text
+    assert max(map(len, text.splitlines())) <= WIDTH

@@ -49,9 +49,14 @@ class Dice:
         return self.random.randint(low, high)
 
 
-def scenario(seed: int, *, gathering: bool = False) -> Plan:
-    """The random scenario of a seed, as a file would hold it; with ``gathering`` some steps of some plants gather (F5)."""
+def scenario(seed: int, *, gathering: bool = False, routes: bool = False) -> Plan:
+    """The random scenario of a seed, as a file would hold it.
+
+    With ``gathering`` some steps of some plants gather (F5), with ``routes`` most plants of two markets decide for each by itself (K6).
+    """
     plan = _Maker(seed).scenario()
+    if routes:
+        _routes(plan, Dice(seed + 2_000_000))
     if gathering:
         _gather(plan, Dice(seed + 1_000_000))
     return plan
@@ -73,6 +78,22 @@ def _gather(plan: Plan, dice: Dice) -> None:
             if dice.chance(0.3):
                 step |= {"duration_h": 1, "per": "members", "per_h": dice.pick(0.25, 0.5), "planned_h": 3}
                 step.pop("spread", None)
+
+
+def _routes(plan: Plan, dice: Dice) -> None:
+    """In most plants of two markets each decides on a route of its own: the step that decided begins them, a last one joins them."""
+    panels = plan["panels"]
+    if len(panels) < 2 or dice.chance(0.3):
+        return
+    for panel in panels:
+        step: Plan = {"name": "close", "duration_h": dice.pick(0, 0, 3, 20)}
+        if dice.chance(0.6):
+            step |= {"needs": {"analyst": 1}, "duration_h": dice.pick(0.5, 3), "shift": dice.pick("fit", "pause", "overtime")}
+        panel["steps"] = [step, {"name": "sign"}] if dice.chance(0.4) else [step]
+    steps = plan["recipe"]["unit_procedures"][-1]["steps"]
+    del steps[-1]["decide"]
+    steps[-1]["fork"] = [*steps[-1].get("fork", []), "panels"]
+    steps.append({"name": "closed", "join": ["panels"]})
 
 
 class _Maker:

@@ -226,6 +226,7 @@ RULES: dict[str, Firings] = {
     "K6 retest": lambda log: (row for row in log.rows if row.kind == Kind.DECIDED and why(log, row) == "retest"),
     "K6 release": lambda log: panels(log, 1.0),
     "K6 reject": lambda log: panels(log, 0.0),
+    "K6 decides on a route": lambda log: (row for verdict in (0.0, 1.0) for row in panels(log, verdict) if row.token > 0),
     "K6 no reading": without_a_reading,
     "K6 waits for its samples": lambda log: (row for v in log.visits.values() if v.step.decide for row in v.joining),
     "F1 second visit": lambda log: (v for v in work(log) if v.key[3] > 1 and v.step.duration_s < 0),

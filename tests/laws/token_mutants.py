@@ -105,6 +105,12 @@ misread("K6 reject", "a panel looks at its last limit alone", lambda t: replace(
 misread("K6 waits for its samples", "a panel does not wait for its samples", steps(join=lambda step: () if step.decide else step.join))
 
 
+@wrong("K6 decides on a route", "a route never decides", Engine, "_decide")
+def _(right: Any, self: Any, token: Any) -> Any:
+    if token.main:
+        right(self, token)
+
+
 @wrong("K6 no reading", "a sample without a reading is within its limit", Engine, "_disposition")
 def _(right: Any, self: Any, batch: Any, panel: Any) -> Any:
     known = tuple(x for x in panel.limits if x.branch < 0 or x.branch in batch.results)
