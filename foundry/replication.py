@@ -19,6 +19,8 @@ from foundry.engine.readable import run as run_engine
 from foundry.engine.rules import attribute, attributes
 from foundry.events import fingerprint
 from foundry.kpi import Sums, lead_times, measure
+from foundry.laboratory import figures as laboratory_figures
+from foundry.laboratory import samples
 from foundry.outcomes import batches as outcomes_of
 from foundry.prices import PriceBook, price_book
 from foundry.scenario import Scenario
@@ -122,9 +124,10 @@ def replicate(case: Case, seed: int, number: int, *, keep: bool = False) -> Repl
     run = _run(case, seed, number)
     window = (run.w_s, run.h_s)
     batches = outcomes_of(run.events, run.records, case.tables, attribute)
+    tested = samples(run.events, run.records, case.tables, attribute)
     money = ledger(run.events, case.tables, case.book, window)
     sums = {**measure(run.events, batches, case.tables, window, demand_per_year=case.demand_per_year),
-            **costs(money, batches, case.book, window)}
+            **laboratory_figures(run.events, tested, case.tables, window), **costs(money, batches, case.book, window)}
     parts = (series(run.events, batches, window), weekly_busy(run.events, case.tables, window))
     return Replication(
         number=number, window=window, sums=sums, lead_times=lead_times(batches, window), batches=batches,
