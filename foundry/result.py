@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +18,8 @@ from foundry.scenario import Scenario
 from foundry.store import MANIFEST, PARAMETERS, SCENARIOS, SUMMARY, new_folder, write_bytes, write_json, write_table, write_yaml
 from foundry.summary import Sample, kpi_columns, samples, summarise, warnings_of
 from foundry.tables import expand_crews
+from qc.characteristic import curve
+from qc.panel import decision, specification
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -193,11 +196,34 @@ def _facts(scenario: Scenario, runs: Sequence[Replication]) -> dict[str, Any]:
         "window_s": list(runs[0].window), "start_date": scenario.start_date.isoformat(), "horizon_d": scenario.horizon_d,
         "warm_up_d": scenario.warm_up_d, "price_year": scenario.price_year, "currency": scenario.currency,
         "cells_per_dose": scenario.product.dose_cells.value if scenario.product else None,
-        "assays": {name: {"attribute": assay.attribute, "cv": assay.cv.value, "sd": assay.sd.value,
+        "assays": {name: {"attribute": assay.attribute, "cv": math.hypot(assay.cv.value, assay.run_cv.value), "sd": assay.sd.value,
                           "lod": assay.lod.value if assay.lod else None} for name, assay in assays.items()},
         "limits": {name: bounds for name, bounds in limits.items() if name != "none"},
+        "characteristics": characteristics(scenario),
     }
     return {name: value for name, value in facts.items() if value is not None}
+
+
+def characteristics(scenario: Scenario) -> list[dict[str, Any]]:
+    """Operating characteristics of the limits of the panels: the chance of a lot of each true value to pass the test (K6).
+
+    One entry per assay and limit, with ``assay``, ``attribute``, ``retests``, the limit itself (``low``, ``high``: null without one),
+    ``true`` and ``passes``. A guard band is in the curve and not in the limit. Assays that leave nothing to chance are left out.
+    """
+    dose_cells = scenario.product.dose_cells.value if scenario.product else math.inf
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for limit in (limit for panel in scenario.panels for limit in panel.limits):
+        assay = (scenario.lab.assays if scenario.lab else {})[limit.assay]
+        bounds = decision(limit, assay, dose_cells)
+        if assay.attribute == "none" or assay.kind == "detect" or (limit.assay, *bounds) in found:
+            continue
+        true, passes = curve(assay, *bounds)
+        low, high = (None if math.isinf(end) else end for end in specification(limit, assay, dose_cells))
+        if true:
+            found[limit.assay, *bounds] = {
+                "assay": limit.assay, "attribute": assay.attribute, "kind": assay.kind, "retests": assay.retests, "low": low, "high": high,
+                "true": [float(f"{x:.6g}") for x in true], "passes": [round(p, 5) for p in passes]}
+    return list(found.values())
 
 
 def sourced_facts(scenario: Scenario) -> list[dict[str, Any]]:

@@ -11,10 +11,11 @@ from collections.abc import Callable
 from statistics import NormalDist
 
 from qc.measurement import KINDS, measure
-from qc.panel import Assay
+from qc.panel import Assay, spread_at
 
-RUNS = 201                              # equally likely errors of a run over which a chance is averaged
-HALVINGS = 60
+RUNS = 41                               # equally likely errors of a run over which a chance is averaged
+HALVINGS = 45
+POINTS, REACH = 61, 4.0                 # of a curve; standard deviations of a reading beyond the limits
 NO_FALSE, NOT_INVALID = 1.0, 1.0        # uniform numbers that mean neither a false positive nor an invalid run
 
 
@@ -39,6 +40,30 @@ def pass_probability(
     wrong = math.fsum(_within(assay, low, high, true, z_run, 0.0, grown) for z_run in runs) / len(runs) if false > 0 else 0.0
     once = (1 - false) * sound + false * wrong
     return 1 - (1 - once) ** (1 + (assay.retests if retests is None else retests))
+
+
+def curve(assay: Assay, low: float, high: float) -> tuple[list[float], list[float]]:
+    """True values around the limits and the chance of each to pass: the curve of a figure; empty where nothing is left to chance.
+
+    Values reach ``REACH`` standard deviations beyond the limits; for containers and metaphases from 0 to where next to none passes.
+
+    >>> values, chances = curve(Assay(attribute="purity", sd=0.03, decimals=9, retests=0), 0.8, math.inf)
+    >>> [round(x, 3) for x in (values[0], values[30], values[60])], [round(p, 3) for p in (chances[0], chances[30], chances[60])]
+    ([0.68, 0.8, 0.92], [0.0, 0.5, 1.0])
+    """
+    if assay.kind in ("containers", "metaphases"):
+        from_, to = 0.0, 1.0 if assay.container_ml is None else 8.0 / ((assay.tested or 1.0) * assay.container_ml.value)
+        while to > 1e-12 and pass_probability(assay, low, high, to / 2) < 0.005:
+            to /= 2
+    else:
+        ends = [limit for limit in (low, high) if not math.isinf(limit)]
+        reach = [REACH * spread_at(assay, abs(end)) for end in ends]
+        if not ends or max(reach) == 0.0:
+            return [], []
+        from_, to = max(min(ends) - reach[0], 0.0), max(ends) + reach[-1]
+        to = to if assay.highest is None else min(to, assay.highest)
+    values = [from_ + (to - from_) * k / (POINTS - 1) for k in range(POINTS)]
+    return values, [pass_probability(assay, low, high, value) for value in values]
 
 
 def _within(assay: Assay, low: float, high: float, true: float, z_run: float, u_false: float, grown: bool) -> float:
