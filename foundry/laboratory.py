@@ -122,7 +122,8 @@ def _came(asides: Rows, keys: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _judge(rows: Rows, first: Floats, events: Rows, records: Rows, tables: Tables, attribute: Attribute) -> None:
     """Fill ``limited``, ``out`` and ``false_out``: each sample has the limit of the visit that forked it, which ended when it was drawn."""
-    worked = events[(events["kind"] == Kind.WORKED) & (events["reason"] == 0)]
+    finished = [code for code, name in enumerate(tables.reasons) if name in ("", "gather")]                # alone, or in a run (F5)
+    worked = events[(events["kind"] == Kind.WORKED) & np.isin(events["reason"], finished)]
     truth = None
     if records.size and tables.biology:
         latent = np.ascontiguousarray(structured_to_unstructured(records[list(FIELDS)], dtype=np.float64))
