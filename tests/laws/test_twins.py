@@ -31,7 +31,7 @@ from tests.laws import plants, random_plants
 PLANTS = 300                    # in the default run; `make verify` takes MANY
 MANY = 5000
 LEAST = 20                      # random plants in which a rule fires
-SHIPPED = ("hicm188_manual", "hicm188_automated", "tiny_line")
+SHIPPED = ("hicm188_manual", "hicm188_automated", "hicm188_automated_sampled_qc", "tiny_line")
 
 
 @dataclass(frozen=True)
