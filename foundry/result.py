@@ -188,9 +188,11 @@ def _facts(scenario: Scenario, runs: Sequence[Replication]) -> dict[str, Any]:
     """What the report and a replay need to know of a scenario."""
     assays = scenario.lab.assays if scenario.lab else {}
     attributes = {name: assay.attribute for name, assay in assays.items()}
+    dose_cells = scenario.product.dose_cells.value if scenario.product else math.inf
     limits: dict[str, list[float | None]] = {}
     for limit in (limit for panel in scenario.panels for limit in panel.limits):
-        limits.setdefault(attributes[limit.assay], [limit.at_least, limit.at_most])
+        bounds = specification(limit, assays[limit.assay], dose_cells)
+        limits.setdefault(attributes[limit.assay], [None if math.isinf(end) else end for end in bounds])
     facts: dict[str, Any] = {
         "config_sha256": config_hash(scenario), "fingerprints": {str(run.number): run.fingerprint for run in runs},
         "window_s": list(runs[0].window), "start_date": scenario.start_date.isoformat(), "horizon_d": scenario.horizon_d,
