@@ -1,6 +1,7 @@
 """Key figures of one replication, as numerator and denominator (Q1, Q3 to Q9, Q11); statistics are made of many replications later.
 
-Every figure is a sum over log rows or batches in the window [W, H). Those of money are in ``foundry.economics``.
+Every figure is a sum over log rows or batches in the window [W, H). Those of money are in ``foundry.economics``, those of
+the laboratory in ``foundry.laboratory``.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ KPIS: dict[str, Kpi] = {
     "true_failure_rate": Kpi("fraction", "batches truly outside the limits that ended them ÷ batches judged; [cause]: from the records"),
     "consumer_risk": Kpi("fraction", "released though truly out of limits ÷ decided by a panel"),
     "producer_risk": Kpi("fraction", "rejected though truly within limits ÷ decided by a panel"),
+    "released_given_bad": Kpi("fraction", "released though truly out of limits ÷ decided by a panel and truly out of limits"),
     "bad_given_released": Kpi("fraction", "released though truly out of limits ÷ released"),
     "first_pass_yield": Kpi("fraction", "released without retry, deviation or retest ÷ ended; a look repeated on a schedule is no retry"),
     "lead_time_d": Kpi("d", "first step to first release, batches released in the window; [p50], [p90], [market.p50] …"),
@@ -54,6 +56,10 @@ KPIS: dict[str, Kpi] = {
     "doses_shipped_then_failed": Kpi("doses/year", "doses that had left when their market rejected them, or the lot was lost; [market]"),
     "shipping_lead_time_d": Kpi("d", "end of fill until doses leave under quarantine; [market.p50], [market.p90]"),
     "nominal_release_d": Kpi("d", "longest path from fill to release at mean times, where nothing waits and nothing is shut; [market]"),
+    "turnaround_d": Kpi("d", "sample to the reading that counts, of the samples a replication reports in the window; [assay.p50], [.p90]"),
+    "invalid_rate": Kpi("fraction", "invalid runs ÷ runs; [assay]"),
+    "oos_rate": Kpi("fraction", "samples whose first valid reading is out of its limit ÷ samples with a limit; [assay]"),
+    "false_oos_rate": Kpi("fraction", "the same though the truth of the sample meets the limit ÷ samples with a limit; [assay]"),
     "wip_batches": Kpi("batches", "time mean of batches started and not ended"),
     "probability_demand_met": Kpi("fraction", "1 when doses released in the window reach the demand of the window"),
     "utilisation": Kpi("fraction", "working ÷ (open - planned maintenance) unit-seconds inside opening hours; [pool]"),
@@ -134,6 +140,7 @@ def _quality(events: Rows, batches: Rows, tables: Tables, window: Window) -> Sum
     sums = {
         "batch_failure_rate": ratio(failed, ended), "true_failure_rate": ratio(bad, judged),
         "consumer_risk": ratio(let_go & bad, let_go | refused), "producer_risk": ratio(refused & (good == GOOD), let_go | refused),
+        "released_given_bad": ratio(let_go & bad, (let_go | refused) & bad),
         "bad_given_released": ratio(let_go & bad, let_go), "first_pass_yield": ratio(first_pass, ended),
     }
     for code in np.unique(batches["reason"][failed]):

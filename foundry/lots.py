@@ -124,7 +124,7 @@ def _of_log(source: Source) -> Iterator[Readings]:
     rows = source.events[(source.events["kind"] == "MEASURED") & (source.events["reason"] != "invalid")].copy()
     rows["sample"] = rows[rows["token"] > 0].groupby(["batch", "resource"])["token"].rank("dense")
     began = source.events.groupby("batch")["since_s"].min()
-    limits = {limit.assay: (limit.low, limit.high, panel.name) for panel in reversed(source.tables.panels) for limit in panel.limits}
+    limits = {limit.assay: (*limit.spec, panel.name) for panel in reversed(source.tables.panels) for limit in panel.limits}
     units = {attribute.code: attribute.unit for attribute in ATTRIBUTES.values()}
     for index, assay in enumerate(source.tables.assays):
         mine = rows[rows["resource"] == assay.name]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from foundry.events import Kind
 from foundry.tables import END, BandRow
 from processes.cells import ATTRIBUTES, CAUSES, FIELDS
-from qc.measurement import INVALID, MARKS, measure
+from qc.measurement import INVALID, MARKS, perfect
 
 if TYPE_CHECKING:
     from foundry.tables import AssayRow, PanelRow, Tables
@@ -291,7 +291,7 @@ class Truth(NamedTuple):
     def reads(self, assay: AssayRow, at: Integers) -> Floats:
         """What a perfect assay reports of the records ``at``: without error, but with its LOD and rounding (Q9)."""
         true = (self.attribute(assay.attribute, self.latent[i], float(self.time_s[i])) for i in at)
-        return np.array([measure(assay.kind, value, 0.0, 0.0, 0.0, assay.lod, assay.decimals, 0.0, 0.0, assay.fails_low, 0.0, 0.5, 0.5)[0]
+        return np.array([perfect(assay.kind, value, assay.lod, assay.decimals, assay.tested, assay.container_ml, assay.lot)
                          for value in true])
 
     def last(self, step: int, place: Integers, until: Integers) -> Integers:
@@ -330,7 +330,7 @@ def _judge_panels(rows: Rows, taken: Integers, truth: Truth, place: Integers, ta
             at = truth.last(limit.sampled_at, place, taken[p])[decided]
             assert (at >= 0).all(), "a batch that was decided has a record"
             reading = truth.reads(tables.assays[limit.assay], at)
-            missed = decided[~((reading >= limit.low) & (reading <= limit.high))]
+            missed = decided[~((reading >= limit.spec[0]) & (reading <= limit.spec[1]))]
             fails[p, missed] = np.where(fails[p, missed] < 0, limit.assay, fails[p, missed])
     fine = fails < 0
     good = np.where(by_panel.any(axis=0), (fine | ~by_panel).all(axis=0), fine.any(axis=0))
@@ -405,7 +405,7 @@ def _reading_behind(batch: Any, asides: Rows, truth: Truth, tables: Tables) -> S
     fork = forks[int(truth.step[at])]
     if gate is not None:
         return Stop(fork.assay, at, gate.bands, gate.index)
-    return Stop(fork.assay, at, (BandRow(fork.low, fork.high, END, 0, reason),), int(truth.step[at]))
+    return Stop(fork.assay, at, (BandRow(*(fork.spec or (fork.low, fork.high)), END, 0, reason),), int(truth.step[at]))
 
 
 def _readings(asides: Rows, assay: int, tables: Tables) -> list[tuple[int, int, float]]:

@@ -19,6 +19,8 @@ from foundry.engine.readable import run as run_engine
 from foundry.engine.rules import attribute, attributes
 from foundry.events import fingerprint
 from foundry.kpi import Sums, lead_times, measure
+from foundry.laboratory import figures as laboratory_figures
+from foundry.laboratory import samples
 from foundry.markets import market_lead_times, market_sums
 from foundry.nominal import nominal_release_d
 from foundry.outcomes import batches as outcomes_of
@@ -130,8 +132,10 @@ def replicate(case: Case, seed: int, number: int, *, keep: bool = False) -> Repl
     window = (run.w_s, run.h_s)
     batches = outcomes_of(run.events, run.records, case.tables, attribute)
     decisions = decisions_of(run.events, batches, run.records, case.tables)
+    tested = samples(run.events, run.records, case.tables, attribute)
     money = ledger(run.events, case.tables, case.book, window)
     sums = {**measure(run.events, batches, case.tables, window, demand_per_year=case.demand_per_year),
+            **laboratory_figures(run.events, tested, case.tables, window),
             **market_sums(decisions, batches, case.tables, window), **release_path(run.events, decisions, batches, case.tables, window),
             **{f"nominal_release_d[{market}]": (days, 1.0) for market, days in case.nominal.items()},
             **costs(money, batches, case.book, window)}

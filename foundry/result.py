@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +19,8 @@ from foundry.scenario import Scenario
 from foundry.store import MANIFEST, PARAMETERS, SCENARIOS, SUMMARY, new_folder, write_bytes, write_json, write_table, write_yaml
 from foundry.summary import Sample, kpi_columns, samples, summarise, warnings_of
 from foundry.tables import expand_crews
+from qc.characteristic import curve
+from qc.panel import decision, specification
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -191,19 +194,44 @@ def _facts(scenario: Scenario, runs: Sequence[Replication]) -> dict[str, Any]:
     """What the report and a replay need to know of a scenario."""
     assays = scenario.lab.assays if scenario.lab else {}
     attributes = {name: assay.attribute for name, assay in assays.items()}
+    dose_cells = scenario.product.dose_cells.value if scenario.product else math.inf
     limits: dict[str, list[float | None]] = {}
     for limit in (limit for panel in plain(scenario).panels for limit in panel.limits):
-        limits.setdefault(attributes[limit.assay], [limit.at_least, limit.at_most])
+        bounds = specification(limit, assays[limit.assay], dose_cells)
+        limits.setdefault(attributes[limit.assay], [None if math.isinf(end) else end for end in bounds])
     facts: dict[str, Any] = {
         "config_sha256": config_hash(scenario), "fingerprints": {str(run.number): run.fingerprint for run in runs},
         "window_s": list(runs[0].window), "start_date": scenario.start_date.isoformat(), "horizon_d": scenario.horizon_d,
         "warm_up_d": scenario.warm_up_d, "price_year": scenario.price_year, "currency": scenario.currency,
         "cells_per_dose": scenario.product.dose_cells.value if scenario.product else None,
-        "assays": {name: {"attribute": assay.attribute, "cv": assay.cv.value, "sd": assay.sd.value,
+        "assays": {name: {"attribute": assay.attribute, "cv": math.hypot(assay.cv.value, assay.run_cv.value), "sd": assay.sd.value,
                           "lod": assay.lod.value if assay.lod else None} for name, assay in assays.items()},
         "limits": {name: bounds for name, bounds in limits.items() if name != "none"},
+        "characteristics": characteristics(plain(scenario)),
     }
     return {name: value for name, value in facts.items() if value is not None}
+
+
+def characteristics(scenario: Scenario) -> list[dict[str, Any]]:
+    """Operating characteristics of the limits of the panels of a plain scenario: the chance of a lot of each true value to pass the test (K6).
+
+    One entry per assay and limit, with ``assay``, ``attribute``, ``retests``, the limit itself (``low``, ``high``: null without one),
+    ``true`` and ``passes``. A guard band is in the curve and not in the limit. Assays that leave nothing to chance are left out.
+    """
+    dose_cells = scenario.product.dose_cells.value if scenario.product else math.inf
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for limit in (limit for panel in scenario.panels for limit in panel.limits):
+        assay = (scenario.lab.assays if scenario.lab else {})[limit.assay]
+        bounds = decision(limit, assay, dose_cells)
+        if assay.attribute == "none" or assay.kind == "detect" or (limit.assay, *bounds) in found:
+            continue
+        true, passes = curve(assay, *bounds)
+        low, high = (None if math.isinf(end) else end for end in specification(limit, assay, dose_cells))
+        if true:
+            found[limit.assay, *bounds] = {
+                "assay": limit.assay, "attribute": assay.attribute, "kind": assay.kind, "retests": assay.retests, "low": low, "high": high,
+                "true": [float(f"{x:.6g}") for x in true], "passes": [round(p, 5) for p in passes]}
+    return list(found.values())
 
 
 def sourced_facts(scenario: Scenario) -> list[dict[str, Any]]:

@@ -20,6 +20,8 @@ from foundry.streams import LawTable, address, quantile
 from processes.cells import ATTRIBUTES, CAUSES, EFFECTS
 from processes.operations import OPERATIONS
 from processes.recipe import Hazard, Need, OnDown, Reading, Sample, Step, Within
+from qc.measurement import DETECT, KINDS, VALUE
+from qc.panel import Limit, decision, specification
 
 DAY, YEAR = 86_400, 31_557_600
 FIT, OVERTIME, PAUSE = range(3)
@@ -33,6 +35,7 @@ NEVER = 1 << 62
 SHARED_ONLY, RESERVE_ALL = 1, 2
 FIRST_DEVIATION = DRIVERS.index("deviations_minor")
 MEMBERS = DRIVERS.index("members")
+ORGANISM = address("", "organism")        # how fast it grows, drawn once per batch for all its tests
 
 REASONS = ("", "join", "aside", "cap", "pause", "retry", "deviation:minor", "deviation:major", "window", "<LOD", "invalid",
            "released", "finished", "joined", "cancelled", "superseded", "stop_batch", "retest")
@@ -84,6 +87,7 @@ class BranchRow:
     retests: int
     on_invalid: int
     reason: int
+    spec: tuple[float, float] | None = None            # the limit itself, where ``low`` and ``high`` have a guard band
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,15 +182,26 @@ class AssayRow:
     invalid_rate: float
     fails_low: int
     highest: float
+    run_cv: float
+    run_key: int                        # of the run's error, drawn per day
+    tested: float                       # containers, cells, metaphases
+    container_ml: float                 # 0: the attribute is the share of contaminated containers
+    lot: float                          # 0: very large
+    call: float
+    detection_law: int                  # time to visible growth in hours, drawn per batch; -1: always in time
+    incubation_h: float
 
 
 @dataclass(frozen=True, slots=True)
 class LimitRow:
+    """``low`` and ``high`` decide on readings; ``spec`` is the limit itself, without a guard band, for the truth (Q9)."""
+
     assay: int
     branch: int                         # -1: read at the line
     low: float
     high: float
     sampled_at: int                     # main step
+    spec: tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +311,7 @@ class _Tabulation:
         scenario = plain(scenario)
         self.scenario, self.off = scenario, scenario.spread == "off"
         self.lab = scenario.lab or Lab(name="none")
+        self.dose_cells = scenario.product.dose_cells.value if scenario.product else math.inf
         self.laws = LawTable()
         self.pool_models = expand_crews({**scenario.plant.pools, **self.lab.pools})
         self.pools = {name: i for i, name in enumerate(self.pool_models)}
@@ -425,24 +441,33 @@ class _Tabulation:
     def _assay(self, name: str, a: LabAssay) -> AssayRow:
         low, high = self._limit(name)
         error = 0.0 if self.off else 1.0
-        return AssayRow(name, ATTRIBUTES[a.attribute].code, 0 if a.kind == "value" else 1, a.bias.value * error, a.cv.value * error,
-                        a.sd.value * error, -1.0 if a.lod is None else a.lod.value, a.decimals, a.false_positive.value * error,
+        mean_of = math.sqrt(a.replicates)
+        kind = KINDS.index(a.kind)
+        if self.off:                                      # a sample is an error too
+            kind = VALUE if a.kind == "count" else DETECT if a.kind in ("containers", "metaphases") else kind
+        detection = -1 if a.detection_h is None or self.off else self._law(a.detection_h)
+        incubation = next((mean(step.duration_h) for step in a.steps if step.name == a.incubation), 0.0)
+        return AssayRow(name, ATTRIBUTES[a.attribute].code, kind, a.bias.value * error, a.cv.value * error / mean_of,
+                        a.sd.value * error / mean_of, -1.0 if a.lod is None else a.lod.value, a.decimals, a.false_positive.value * error,
                         a.invalid_rate.value * error, 0 if math.isinf(low) and not math.isinf(high) else 1,
-                        math.inf if a.highest is None else a.highest)
+                        math.inf if a.highest is None else a.highest, a.run_cv.value * error, address(name, "run"), a.tested or 0.0,
+                        0.0 if a.container_ml is None else a.container_ml.value, float(a.lot or 0), float(a.call), detection, incubation)
+
+    def _panel_limit(self, assay: str) -> Limit | None:
+        """The panel limit of an assay: that of the first panel that names it."""
+        return next((limit for panel in self.scenario.panels for limit in panel.limits if limit.assay == assay), None)
 
     def _limit(self, assay: str) -> tuple[float, float]:
-        """The panel limit of an assay: the first panel that names it."""
-        for panel in self.scenario.panels:
-            for limit in panel.limits:
-                if limit.assay == assay:
-                    return bounds(limit.at_least, limit.at_most)
-        return -math.inf, math.inf
+        """Readings that pass the panel limit of an assay."""
+        limit = self._panel_limit(assay)
+        return (-math.inf, math.inf) if limit is None else decision(limit, self.lab.assays[assay], self.dose_cells)
 
     def _panels(self) -> tuple[PanelRow, ...]:
         rows = []
         for panel in self.scenario.panels:
-            limits = tuple(LimitRow(self.assay_names[x.assay], self.branches.get(x.assay, -1), *bounds(x.at_least, x.at_most),
-                                    self._sampled_at(x.assay)) for x in panel.limits)
+            limits = tuple(LimitRow(self.assay_names[x.assay], self.branches.get(x.assay, -1),
+                                    *decision(x, self.lab.assays[x.assay], self.dose_cells), self._sampled_at(x.assay),
+                                    specification(x, self.lab.assays[x.assay], self.dose_cells)) for x in panel.limits)
             for x in panel.limits:
                 self._ending(x.assay)
             after = panel.quarantine.after if panel.quarantine else []
@@ -572,10 +597,12 @@ class _Tabulation:
     def _sample(self, fork: str, name: str, sample: Sample) -> BranchRow:
         assay = self.lab.assays[name]
         low, high = self._limit(name) if sample.pass_if is None else within(sample.pass_if)
+        limit = self._panel_limit(name) if sample.pass_if is None else None
+        spec = None if limit is None or limit.guard_sd == 0 else specification(limit, assay, self.dose_cells)
         first = self.first_of[name]
         invalid = first if assay.on_invalid is None else self._step_number(assay.on_invalid, first)
         return BranchRow(name, self.branches[name], address(fork, name), first, sample.on_fail == "stop_batch", self.assay_names[name],
-                         assay.sample_cells.value * sample.n, low, high, assay.retests, invalid, self._ending(name))
+                         assay.sample_cells.value * sample.n, low, high, assay.retests, invalid, self._ending(name), spec)
 
     def _decides(self, i: int) -> list[str]:
         """Panels that a step decides: those it names, or, at the end of its route, the panel itself."""

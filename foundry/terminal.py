@@ -16,6 +16,7 @@ from foundry.market_summary import REPEATS, Market, markets_of
 
 WIDTH = 100
 LABEL, VALUE = 28, 18                                      # widths of columns
+MOST_TESTS = 8                                             # of the laboratory
 VERDICT = WIDTH - LABEL - 2 * VALUE - 3
 
 HEADLINES = {
@@ -127,7 +128,26 @@ def _single(name: str, kpis: Mapping[str, Mapping[str, Any]], ink: Ink) -> str:
             value, unit = entry["mean"], entry["unit"]
             said = interval(entry["low"], entry["high"], unit) if value is not None else _why(entry)
             lines.append(f"{_label(kpi, unit):{LABEL}}  {ink('bold', f'{shown(value, unit):>{VALUE}}')}  {ink('dim', said)}".rstrip())
-    return "\n".join([*lines, "", ink("dim", _footnote(kpis))])
+    return "\n".join([*lines, *_laboratory(kpis, ink), "", ink("dim", _footnote(kpis))])
+
+
+def _laboratory(kpis: Mapping[str, Mapping[str, Any]], ink: Ink) -> list[str]:
+    """The slowest tests on samples: turnaround, invalid runs, first readings out of limits and how many of them were wrong."""
+    names = [kpi[len("turnaround_d["):-len(".p90]")] for kpi in kpis if kpi.startswith("turnaround_d[") and kpi.endswith(".p90]")]
+    names = sorted((name for name in names if kpis[f"turnaround_d[{name}.p90]"]["mean"]),
+                   key=lambda name: -kpis[f"turnaround_d[{name}.p90]"]["mean"])
+    if not names:
+        return []
+
+    def cell(kpi: str) -> str:
+        return shown(kpis[kpi]["mean"], kpis[kpi]["unit"]).replace("not defined", "") if kpi in kpis else ""
+
+    head = ("Tests on samples", "median, d", "9 in 10, d", "invalid", "out of limit", "of all, wrongly")
+    rows = [(_cut(name, LABEL), cell(f"turnaround_d[{name}.p50]"), cell(f"turnaround_d[{name}.p90]"), cell(f"invalid_rate[{name}]"),
+             cell(f"oos_rate[{name}]"), cell(f"false_oos_rate[{name}]")) for name in names[:MOST_TESTS]]
+    more = len(names) - MOST_TESTS
+    said = f"The report has {more} faster {'test' if more == 1 else 'tests'}."
+    return ["", table(head, rows, "lrrrrr", ink), *([ink("dim", said)] if more > 0 else [])]
 
 
 def _markets(name: str, kpis: Mapping[str, Mapping[str, Any]], ink: Ink) -> str:

@@ -13,7 +13,7 @@ from foundry.scenario import MarketPanel
 from foundry.wording import shown
 from foundry.yamlio import Path, Problem
 from processes.recipe import Step
-from qc.panel import Assay
+from qc.panel import PER_CELL, Assay, Limit, decision
 
 
 def check_readings(names: Names) -> Iterator[Problem]:
@@ -26,6 +26,9 @@ def check_readings(names: Names) -> Iterator[Problem]:
     yield from _panels(names)
     for name, assay in names.assays.items():
         line = names.side_lines.get(name)
+        if assay.incubation is not None and assay.incubation not in [step.name for step in assay.steps]:
+            yield Problem(("lab", "assays", name, "incubation"), missing("step of the assay", assay.incubation,
+                                                                         [step.name for step in assay.steps]))
         if assay.on_invalid is not None and line is None:
             yield Problem(("lab", "assays", name, "on_invalid"), "names a step, but the assay has no steps", on_key=True)
         elif assay.on_invalid is not None and line is not None:
@@ -160,6 +163,7 @@ def _panels(names: Names) -> Iterator[Problem]:
                 yield Problem((*path, "assay"), f"no step samples or looks at `{limit.assay}`, so the panel could not decide")
             yield from _interval(limit.at_least, limit.at_most, path)
             yield from _digits(limit, names.assays[limit.assay], limit.assay, path)
+            yield from _moved(names, limit, path)
 
 
 def _gate(names: Names, place: Place) -> Iterator[Problem]:
@@ -181,6 +185,23 @@ def _gate(names: Names, place: Place) -> Iterator[Problem]:
         yield Problem((*path, "bands"), f"a reading of {gap} is in no band; end with a band without bounds, for example {{go: stop}}")
 
 
+def _moved(names: Names, limit: Limit, path: Path) -> Iterator[Problem]:
+    """A limit per dose needs doses and an attribute per cell; a guard band needs a spread, and must leave readings that pass."""
+    assay, product = names.assays[limit.assay], names.scenario.product
+    per_dose, guard = (*path, "at_most_per_dose"), (*path, "guard_sd")
+    if limit.at_most_per_dose is not None and (assay.attribute not in PER_CELL or assay.kind not in ("value", "count")):
+        yield Problem(per_dose, f"is for an assay of kind value or count that reads {' or '.join(PER_CELL)}, cells per living cell; "
+                                f"`{limit.assay}` reads {assay.attribute} (kind: {assay.kind})", on_key=True)
+    elif limit.at_most_per_dose is not None and product is None:
+        yield Problem(per_dose, "needs a product: its dose_cells turn cells per dose into a share of the cells", on_key=True)
+    elif limit.guard_sd > 0 and assay.kind not in ("value", "count"):
+        yield Problem(guard, f"is for kinds value and count; `{limit.assay}` of kind {assay.kind} has no standard deviation", on_key=True)
+    elif limit.guard_sd > 0:
+        low, high = decision(limit, assay, 1.0 if product is None else product.dose_cells.value)
+        if low > high or high < 0:
+            yield Problem(guard, f"leaves no reading that passes: at least {low:g}, at most {high:g}")
+
+
 def _interval(low: float | None, high: float | None, path: Path) -> Iterator[Problem]:
     if low is not None and high is not None and low > high:
         yield Problem((*path, "at_most"), f"at_most {high:g} is below at_least {low:g}: no reading passes")
@@ -190,7 +211,7 @@ def _digits(limit: Strict, assay: Assay, name: str, path: Path) -> Iterator[Prob
     """A limit with more digits than the assay reports is never compared as it is written."""
     for key in ("at_least", "at_most"):
         value = getattr(limit, key)
-        if value is not None and assay.kind == "value" and not math.isclose(round(value, assay.decimals), value, rel_tol=1e-9):
+        if value is not None and assay.kind in ("value", "count") and not math.isclose(round(value, assay.decimals), value, rel_tol=1e-9):
             yield Problem((*path, key), f"{shown(value)} has more digits than assay `{name}` reports (decimals: {assay.decimals})")
 
 

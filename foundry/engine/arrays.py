@@ -62,8 +62,8 @@ EFFECT_FIELD, EFFECT_LAW, EFFECT_KEY = range(3)
 (JOB_KIND, JOB_LAW, JOB_KEY, JOB_NEEDS, JOB_NEEDS_END, JOB_SHIFT, JOB_PRIORITY, JOB_EVERY_S, JOB_FIRST_S, STAGGER_S, JOB_LINE,
  JOB_RESUME_LAST, JOB_ORDER) = range(13)        # JOB_ORDER: place among the jobs of its pool
 CALENDAR_OPENINGS, CALENDAR_OPENINGS_END, CALENDAR_POOLS, CALENDAR_POOLS_END = range(4)
-ATTRIBUTE, ASSAY_KIND, DECIMALS, FAILS_LOW, ASSAY_FLOATS = range(5)
-BIAS, CV, SD, LOD, FALSE_POSITIVE, INVALID_RATE, HIGHEST = range(7)
+ATTRIBUTE, ASSAY_KIND, DECIMALS, FAILS_LOW, RUN_KEY, DETECTION_LAW, ASSAY_FLOATS = range(7)
+BIAS, CV, SD, LOD, FALSE_POSITIVE, INVALID_RATE, HIGHEST, RUN_CV, TESTED, CONTAINER_ML, LOT_SIZE, CLONE_CALL, INCUBATION_H = range(13)
 LIMIT_ASSAY, LIMIT_BRANCH, LIMIT_REASON, LIMIT_FLOATS = range(4)
 ABORTED, REJECTED, ENDED_BY = range(3)      # of ``reasons``: codes of aborted:X and rejected:X for X, and X for aborted:X; -1 none
 
@@ -159,8 +159,9 @@ class _Numbering:
         calendars, openings = self._calendars()
         numbers = self._numbers()
         effects = [[e.field, e.law, e.key] for e in t.effects]
-        assays = [[a.attribute, a.kind, a.decimals, a.fails_low,
-                   self._floats((a.bias, a.cv, a.sd, a.lod, a.false_positive, a.invalid_rate, a.highest))] for a in t.assays]
+        assays = [[a.attribute, a.kind, a.decimals, a.fails_low, a.run_key, a.detection_law,
+                   self._floats((a.bias, a.cv, a.sd, a.lod, a.false_positive, a.invalid_rate, a.highest, a.run_cv, a.tested, a.container_ml,
+                                 a.lot, a.call, a.incubation_h))] for a in t.assays]
         return Arrays(
             numbers, _table(steps, STEP_FLOATS + 1), _table(self.needs, RESUME_LINE + 1), _table(holds, KEEP + len(t.steps)),
             _table(self.lines, MASK + 1), _table(self.bands, BAND_FLOATS + 1), _table(self.branches, BRANCH_FLOATS + 1),

@@ -11,7 +11,7 @@ from foundry.engine.arrays import *
 from foundry.engine.compiled_state import *
 from foundry.engine.compiled_units import uniform
 from foundry.streams import draw, normal_quantile
-from foundry.tables import FIRST_DEVIATION
+from foundry.tables import DAY, FIRST_DEVIATION, ORGANISM
 from foundry.tables import MEMBERS as OF_RUN
 from processes.cells import (
     ATTRIBUTES,
@@ -27,7 +27,7 @@ from processes.cells import (
     new_record,
 )
 from processes.operations import FROZEN
-from qc.measurement import measure
+from qc.measurement import CONTAINERS, measure
 
 DRIVER_CODES = tuple(ATTRIBUTES[name].code for name in ("vials", "vessels", "volume_l", "cells_1e9"))
 NEW_RECORD = new_record()
@@ -199,11 +199,18 @@ def read(a: Any, s: Any, w: int, again: int) -> tuple[float, int]:
         true = rules.attribute(a.assays[assay, ATTRIBUTE], s.scratch[OUT:GIVEN], float(s.n[NOW]))
     cv, sd, false_positive, invalid_rate = a.floats[at + CV], a.floats[at + SD], a.floats[at + FALSE_POSITIVE], a.floats[at + INVALID_RATE]
     who, path, visit = worker[w, BATCH], worker[w, PATH], worker[w, ATTEMPT] + (again << 16)
-    z = normal_quantile(uniform(s, a.steps[step, READ_ERROR], who, path, visit)) if cv > 0 or sd > 0 else 0.0
+    kind, run_cv, detection = a.assays[assay, ASSAY_KIND], a.floats[at + RUN_CV], a.assays[assay, DETECTION_LAW]
+    u_read = uniform(s, a.steps[step, READ_ERROR], who, path, visit) if cv > 0 or sd > 0 or kind >= CONTAINERS else 0.5
+    z_run = normal_quantile(uniform(s, a.assays[assay, RUN_KEY], s.n[NOW] // DAY, 0, 1)) if run_cv > 0 else 0.0
+    grown = 1
+    if detection >= 0 and draw(a.laws, a.grid, detection, uniform(s, ORGANISM, who, 0, 1)) > a.floats[at + INCUBATION_H]:
+        grown = 0
     u_false = uniform(s, a.steps[step, READ_FALSE], who, path, visit) if false_positive > 0 else 1.0
     if a.steps[step, GATHER_K] > 0:                         # all of a run are invalid together (F5)
         who, path, visit = worker[w, SHARED_BATCH], worker[w, SHARED_PATH], worker[w, SHARED_ATTEMPT] + (again << 16)
     u_invalid = uniform(s, a.steps[step, READ_INVALID], who, path, visit) if invalid_rate > 0 else 1.0
-    value, mark = measure(a.assays[assay, ASSAY_KIND], true, a.floats[at + BIAS], cv, sd, a.floats[at + LOD],
-                          a.assays[assay, DECIMALS], false_positive, invalid_rate, a.assays[assay, FAILS_LOW], z, u_false, u_invalid)
+    value, mark = measure(kind, true, a.floats[at + BIAS], cv, sd, a.floats[at + LOD], a.assays[assay, DECIMALS], false_positive,
+                          invalid_rate, a.assays[assay, FAILS_LOW], normal_quantile(u_read), u_false, u_invalid, run_cv, z_run,
+                          a.floats[at + TESTED], a.floats[at + CONTAINER_ML], a.floats[at + LOT_SIZE], a.floats[at + CLONE_CALL], grown,
+                          u_read)
     return min(value, a.floats[at + HIGHEST]), mark

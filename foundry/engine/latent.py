@@ -11,10 +11,10 @@ import numpy.typing as npt
 from foundry.engine import rules
 from foundry.engine.lines import Lines, MissingReading
 from foundry.streams import normal_quantile
-from foundry.tables import BranchRow, StepRow, Tables
+from foundry.tables import DAY, ORGANISM, BranchRow, StepRow, Tables
 from processes.cells import ATTRIBUTES, CAUSES, CULTURE, THRESHOLD_CONTAMINATION, VIALS, new_record
 from processes.operations import FROZEN
-from qc.measurement import measure
+from qc.measurement import CONTAINERS, measure
 
 Vector = npt.NDArray[np.float64]
 DRIVER_CODES = tuple(ATTRIBUTES[name].code for name in ("vials", "vessels", "volume_l", "cells_1e9"))
@@ -124,9 +124,12 @@ def read(floor: Lines, latent: Latent | None, step: StepRow, visit: Visit, run: 
     """
     assay, now = floor.tables.assays[step.look], floor.env.now
     true = 0.0 if latent is None else float(rules.attribute(assay.attribute, latent.now(now), float(now)))
-    z = normal_quantile(floor.uniform(step.read_keys[0], *visit)) if assay.cv > 0 or assay.sd > 0 else 0.0
+    u_read = floor.uniform(step.read_keys[0], *visit) if assay.cv > 0 or assay.sd > 0 or assay.kind >= CONTAINERS else 0.5
+    z_run = normal_quantile(floor.uniform(assay.run_key, now // DAY, 0, 1)) if assay.run_cv > 0 else 0.0
+    grown = assay.detection_law < 0 or floor.drawn(assay.detection_law, ORGANISM, visit[0], 0, 1) <= assay.incubation_h
     u_false = floor.uniform(step.read_keys[1], *visit) if assay.false_positive > 0 else 1.0
     u_invalid = floor.uniform(step.read_keys[2], *run) if assay.invalid_rate > 0 else 1.0
     value, mark = measure(assay.kind, true, assay.bias, assay.cv, assay.sd, assay.lod, assay.decimals, assay.false_positive,
-                          assay.invalid_rate, assay.fails_low, z, u_false, u_invalid)
+                          assay.invalid_rate, assay.fails_low, normal_quantile(u_read), u_false, u_invalid, assay.run_cv, z_run,
+                          assay.tested, assay.container_ml, assay.lot, assay.call, int(grown), u_read)
     return min(value, assay.highest), mark

@@ -6,6 +6,7 @@ from foundry.report.figures_cells import cells_and_purity, readings
 from foundry.report.figures_cost import cost_per_dose
 from foundry.report.figures_flow import lead_times
 from foundry.report.figures_gantt import gantt
+from foundry.report.figures_laboratory import laboratory, operating_characteristics
 from foundry.report.figures_markets import markets, release_path
 from foundry.report.figures_pairs import paired_differences
 from foundry.report.figures_quality import failure_causes, qc_turnaround
@@ -19,8 +20,10 @@ __all__ = [
     "cost_per_dose",
     "failure_causes",
     "gantt",
+    "laboratory",
     "lead_times",
     "markets",
+    "operating_characteristics",
     "paired_differences",
     "qc_turnaround",
     "readings",

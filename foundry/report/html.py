@@ -119,8 +119,10 @@ def build_sections(results: Results) -> list[Section]:
         figures.busy_weeks(frames("series"), names),
         figures.gantt(frames("events"), frames("resources"), frames("batches"), names, horizon),
     )
-    flow = (figures.lead_times(frames("batches"), names, warm_up, p90), figures.qc_turnaround(frames("tests"), names))
-    quality = (figures.cells_and_purity(frames("trajectories"), measured, names, facts), figures.failure_causes(summary, paired, names))
+    flow = (figures.lead_times(frames("batches"), names, warm_up, p90), figures.qc_turnaround(frames("tests"), names),
+            figures.laboratory(summary, names))
+    quality = (figures.cells_and_purity(frames("trajectories"), measured, names, facts), figures.failure_causes(summary, paired, names),
+               figures.operating_characteristics(facts, names))
     markets = (figures.markets(summary, names), figures.release_path(summary, names, facts))
     return [
         Section("story", "", "", story),

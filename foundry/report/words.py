@@ -85,6 +85,7 @@ MEASURES: Final[dict[str, Measure]] = {
     "probability_demand_met": Measure("Chance that demand is met", "share"),
     "consumer_risk": Measure("Consumer risk", "share"),
     "producer_risk": Measure("Producer risk", "share"),
+    "released_given_bad": Measure("Released among bad", "share"),
     "bad_given_released": Measure("Bad among released", "share"),
     "capex": Measure("Capital outlay", "money"),
     "direct_cost_per_batch": Measure("Direct cost per batch", "money"),
@@ -93,6 +94,10 @@ MEASURES: Final[dict[str, Measure]] = {
     "queue_wait_h": Measure("Queue wait", "hours"),
     "gather_wait_h": Measure("Wait for a run", "hours"),
     "members_per_run": Measure("Members per run", "count", 0, "members"),
+    "turnaround_d": Measure("Turnaround", "days"),
+    "invalid_rate": Measure("Invalid runs", "share"),
+    "oos_rate": Measure("Out-of-limit readings", "share"),
+    "false_oos_rate": Measure("False out-of-limit readings", "share"),
     "utilisation": Measure("Utilisation", "share"),
     "state_share": Measure("Share of time", "share"),
 }
@@ -114,6 +119,7 @@ HEADLINE: Final = (
     "consumer_risk",
     "producer_risk",
     "bad_given_released",
+    "released_given_bad",
     "capex",
 )
 CARDS: Final = ("cost_per_released_dose", "doses_released_per_year", "batch_failure_rate", "lead_time_d[p50]")

@@ -203,3 +203,43 @@ def test_an_end_may_be_reached_by_a_gate_a_limit_a_window_or_a_decision() -> Non
     assert said(f"steps: [{loop % ', on_down: abort'}]") == ["a loop with no way out: `a`, `b` only lead to each other"]
     for way in (gate, "window: {latest_h: 90, late: give_up}", "look: count, pass_if: {at_least: 1}, on_fail: a, max_attempts: 3"):
         assert said(f"steps: [{loop % (', ' + way)}]") == []
+
+
+# ---- limits that move: per dose, and with a guard band (K6)
+
+
+@pytest.mark.parametrize(("limit", "message"), [
+    ("at_most_per_dose: 2000, assay: count", "is for an assay of kind value or count that reads residual_pluripotent"),
+    ("at_most_per_dose: 2000, assay: residual", "needs a product"),
+    ("at_most: 0, guard_sd: 1, assay: sterility", "is for kinds value and count; `sterility` of kind detect has no standard deviation"),
+    ("at_least: 90, at_most: 100, guard_sd: 3, assay: count", "leaves no reading that passes: at least 96, at most 94"),
+    ("at_most: 1, guard_sd: 1, assay: count", "leaves no reading that passes: at least -inf, at most -1"),
+])
+def test_a_limit_that_cannot_be_moved_is_refused(limit: str, message: str) -> None:
+    found = said(f"""
+        lab:
+          name: lab
+          assays:
+            count: {{attribute: viable_cells, sd: 2, decimals: 0}}
+            residual: {{attribute: residual_pluripotent, decimals: 6}}
+            sterility: {{attribute: contaminant_cfu_per_ml, kind: detect, lod: 1}}
+        panels: [{{name: release, market: eu, limits: [{{{limit}}}]}}]
+        steps:
+        - {{name: see, look: count}}
+        - {{name: weigh, look: residual}}
+        - {{name: smell, look: sterility}}
+        - {{name: qa, decide: [release]}}
+        """)
+    assert len(found) == 1 and found[0].startswith(message), found
+
+
+def test_the_incubation_is_a_step_of_the_assay() -> None:
+    found = said("""
+        lab:
+          name: lab
+          assays:
+            growth: {attribute: contaminant_cfu_per_ml, kind: containers, tested: 4, detection_h: 60, incubation: incubat,
+                     steps: [{name: incubate, duration_h: 72}]}
+        steps: [{name: fill, samples: {growth: 1}}, {name: qa, join: [growth]}]
+        """)
+    assert found == ["there is no step of the assay `incubat`; did you mean `incubate`?"]

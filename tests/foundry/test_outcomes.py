@@ -117,12 +117,18 @@ def test_columns_carry_names():
 
 def assay(name, attribute, **changes):
     return SimpleNamespace(**({"name": name, "attribute": ATTRIBUTES[attribute].code, "kind": 0, "lod": -1.0, "decimals": 2,
-                               "fails_low": 1} | changes))
+                               "fails_low": 1, "tested": 0.0, "container_ml": 0.0, "lot": 0.0} | changes))
 
 
 ASSAYS = (assay("purity", "purity"), assay("sterility", "contaminant_cfu_per_ml", kind=1, lod=10.0, fails_low=0), assay("count", "density"))
-PURITY_LIMIT = SimpleNamespace(assay=0, low=0.80, high=np.inf, sampled_at=FILL)
-STERILITY_LIMIT = SimpleNamespace(assay=1, low=-np.inf, high=0.0, sampled_at=SEED)
+
+
+def limit_row(assay, low, high, sampled_at):
+    return SimpleNamespace(assay=assay, low=low, high=high, sampled_at=sampled_at, spec=(low, high))
+
+
+PURITY_LIMIT = limit_row(0, 0.80, np.inf, FILL)
+STERILITY_LIMIT = limit_row(1, -np.inf, 0.0, SEED)
 COUNT_GATE = (BandRow(0.5, np.inf, END, 0, code("count")), BandRow(0.3, 0.5, SEED, 0, code("count")),
               BandRow(-np.inf, 0.3, STOP, 0, code("count")))
 
@@ -210,8 +216,8 @@ def test_an_aborted_batch_by_a_sample_or_by_the_plant():
 
 # ---- several markets
 
-LAX = SimpleNamespace(limits=(SimpleNamespace(assay=0, low=0.60, high=np.inf, sampled_at=FILL),))
-STRICT = SimpleNamespace(limits=(SimpleNamespace(assay=0, low=0.90, high=np.inf, sampled_at=FILL), STERILITY_LIMIT))
+LAX = SimpleNamespace(limits=(limit_row(0, 0.60, np.inf, FILL),))
+STRICT = SimpleNamespace(limits=(limit_row(0, 0.90, np.inf, FILL), STERILITY_LIMIT))
 
 
 def two_markets(strict, lax, purity, *, left="released", at=900):

@@ -132,3 +132,35 @@ def test_markets_are_told_one_by_one() -> None:
             "sterility 20.0 %, purity 5.0 %.") in " ".join(text.split())
     assert "\nVery far away: no release.\n" in text
     assert max(map(len, text.splitlines())) <= WIDTH
+
+
+def laboratory_of(count: int) -> dict[str, dict[str, Any]]:
+    """So many tests on samples, the last the slowest; the first is read at once."""
+    kpis: dict[str, dict[str, Any]] = {"cost_per_released_dose": entry(81234)}
+    for k in range(count):
+        kpis |= {f"turnaround_d[test{k}.p50]": entry(0.5 * k, unit="d"), f"turnaround_d[test{k}.p90]": entry(1.5 * k, unit="d"),
+                 f"invalid_rate[test{k}]": entry(0.04, unit="fraction")}
+    return kpis | {"oos_rate[test2]": entry(0.05, unit="fraction"), "false_oos_rate[test2]": entry(0.03, unit="fraction")}
+
+
+def test_the_slowest_tests_of_the_laboratory_stand_below_the_figures() -> None:
+    text = results({"scenarios": {"manual": laboratory_of(3)}, "paired": []}, PLAIN)
+
+    lines = text.splitlines()
+    head = next(i for i, line in enumerate(lines) if line.startswith("Tests on samples"))
+    assert lines[head + 1].split() == ["test2", "1.00", "3.00", "4.0", "%", "5.0", "%", "3.0", "%"]
+    assert lines[head + 2].split() == ["test1", "0.50", "1.50", "4.0", "%"]         # no limit; test0 takes no time
+    assert lines[head + 3] == ""
+    assert max(map(len, lines)) <= WIDTH
+
+
+@pytest.mark.parametrize(("count", "said"), [(9, ""), (10, "The report has 1 faster test."), (12, "The report has 3 faster tests.")])
+def test_more_than_eight_tests_are_left_to_the_report(count: int, said: str) -> None:
+    text = results({"scenarios": {"manual": laboratory_of(count)}, "paired": []}, PLAIN)
+    assert sum(line.startswith("test") for line in text.splitlines()) == 8
+    assert ("The report has" in text) == bool(said)
+    assert said in text
+
+
+def test_without_tests_on_samples_there_is_no_table() -> None:
+    assert "Tests on samples" not in results({"scenarios": {"manual": {"cost_per_released_dose": entry(81234)}}, "paired": []}, PLAIN)

@@ -84,7 +84,9 @@ def readings_come_as_drawn(log: Logbook) -> Iterator[str]:
             continue
         u = (u01(log.seed, key, log.replication, batch, path, attempt) for key in visit.step.read_keys)
         error = assay.bias, assay.cv, assay.sd, assay.lod, assay.decimals, assay.false_positive, assay.invalid_rate, assay.fails_low
-        value, mark = measure(assay.kind, 0.0, *error, normal_quantile(next(u)), next(u), next(u))
+        sample = 0.0, 0.0, assay.tested, assay.container_ml, assay.lot, assay.call          # no error of the run moves what is 0
+        first = next(u)
+        value, mark = measure(assay.kind, 0.0, *error, normal_quantile(first), next(u), next(u), *sample, 1, first)
         if (points[0].value, log.tables.reasons[points[0].reason]) != (value, MARKS[mark]):
             yield f"{log.name(visit)} read {points[0]}, drawn {value} {MARKS[mark]}"
 

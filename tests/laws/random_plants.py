@@ -479,6 +479,7 @@ class _Maker:
         assays: Plan = {"noise": noise, "cells": cells, "early": self._assay(), "final": self._assay()}
         if self.alive and dice.chance(0.5):
             assays["final"] |= {"attribute": "viability", "sd": 0.05}
+        assays["early"] |= self._kind(assays["early"]["steps"][-1]["name"])
         wide, narrow = ({"at_least": 0.1}, {"at_least": 0.85}) if assays["final"]["attribute"] == "viability" else (
             {"at_most": 2}, {"at_most": 0.5})
         panels = [{"name": "release", "market": "here", "limits": [{"assay": "final", **wide}, {"assay": "cells", "at_least": 0}]},
@@ -497,6 +498,16 @@ class _Maker:
         steps = [prepare, read] if dice.chance(0.7) else [read]
         return {"attribute": "none", "sd": 1, "decimals": 1, "invalid_rate": dice.pick(0, 0.1), "retests": dice.pick(0, 0, 1, 2),
                 "sample_cells": dice.pick(0, 1e4) if self.alive else 0, "steps": steps, "on_invalid": dice.among(steps)["name"]}
+
+    def _kind(self, last: str) -> Plan:
+        """What every fifth of the plants counts in a sample of, and every fifth reads in runs; it costs the dice no throw."""
+        of = {"attribute": "viability"} if self.alive else {}
+        bottles = {"kind": "containers", "tested": 3, "detection_h": {"exponential": {"mean": 2}}, "incubation": last}
+        if self.seed % 10 < 5:
+            bottles["lot"] = 40
+        kinds: list[Plan] = [{}, {"cv": 0.05, "run_cv": 0.1, "replicates": 3}, {"sd": 0, **bottles},
+                             {"sd": 0, "kind": "count", "tested": 50}, {"sd": 0, "kind": "metaphases", "tested": 20, "call": 2}]
+        return {**of, **kinds[self.seed % 5]} if self.seed % 5 else {}
 
     def _start(self) -> Plan:
         dice = self.dice

@@ -110,6 +110,8 @@ def _manifest(names: Sequence[str]) -> dict[str, Any]:
         "cells_per_dose": 2e8,
         "assays": assays,
         "limits": {"purity": [0.8, None]},
+        "characteristics": [{"assay": "flow_purity", "attribute": "purity", "kind": "value", "retests": 1, "low": 0.8, "high": None,
+                             "true": [0.70 + 0.01 * k for k in range(21)], "passes": [1 / (1 + math.exp(10 - k)) for k in range(21)]}],
     }
     return {
         "software": {"version": "0.0.0"},
@@ -238,6 +240,12 @@ def _kpis(
         sums |= {f"batch_failure_rate[{c}]": (float((lost["reason"] == c).sum()), decided, "fraction") for c in _reasons(causes)}
         for i, pool in enumerate(POOLS):
             sums |= _states(pool, min(0.9, 0.78 * line.failure / 0.26 / (1 + 0.5 * i)), i < 3, random)
+        for k, (assay, (attribute, _, _, work, wait)) in enumerate(ASSAYS.items()):
+            if work > 0:
+                sums |= {f"turnaround_d[{assay}.{q}]": ((work + n * wait) / 24, 1.0, "d") for q, n in (("p50", 0.5), ("p90", 2))}
+                sums[f"invalid_rate[{assay}]"] = (float(k), 60.0, "fraction")
+            if work > 0 and attribute != "none":
+                sums[f"oos_rate[{assay}]"], sums[f"false_oos_rate[{assay}]"] = (k + 1.0, 50.0, "fraction"), (float(k), 50.0, "fraction")
         rows += [(name, replication, kpi, n, d, n / d if d else math.nan, unit) for kpi, (n, d, unit) in sums.items()]
     return pd.DataFrame(rows, columns=["scenario", "replication", "kpi", "numerator", "denominator", "value", "unit"])
 
@@ -349,7 +357,7 @@ def _lead_times(batches: pd.DataFrame, name: str) -> dict[str, list[Any]]:
 
 
 def _paired(kpi: str, a: str, b: str, kpis: pd.DataFrame, batches: pd.DataFrame) -> dict[str, Any]:
-    if "_d[" in kpi:
+    if "lead_time_d[" in kpi:
         values = [_lead_times(batches, name)[kpi.partition("[")[0]] for name in (a, b)]
         result = compare_quantile(kpi, values[0], values[1])
     else:

@@ -21,6 +21,7 @@ from foundry.report import figures_cost, figures_gantt
 from foundry.report.chart import Chart, safe
 from foundry.report.figures import lead_times
 from foundry.report.figures_capacity import state_shares
+from foundry.report.figures_laboratory import laboratory, operating_characteristics
 from foundry.report.figures_pairs import comparison_sentence
 from foundry.report.headline import verdict
 from foundry.report.html import build_sections, render
@@ -128,7 +129,8 @@ def test_one_and_several_scenarios(synthetic: ModuleType, tmp_path: Path, count:
 def test_every_figure_is_there_and_named_once(results: Results) -> None:
     found = charts(results)
 
-    assert list(found) == ["cost", "pairs", "states", "weeks", "gantt", "lead", "turnaround", "cells", "causes"]
+    assert list(found) == ["cost", "pairs", "states", "weeks", "gantt", "lead", "turnaround", "laboratory", "cells", "causes",
+                           "characteristic"]
     assert all(chart.views and chart.table for chart in found.values())
     assert all(
         trace.type in ("bar", "scatter", "heatmap") for chart in found.values() for view in chart.views for trace in view.figure.data
@@ -346,3 +348,52 @@ def test_colours_stay_apart_for_colour_blind_readers(group: tuple[str, ...], the
     colours = [TOKENS[name][theme] for name in group]
     for kind in MACHADO:
         assert min(distance(p, q, kind) for i, p in enumerate(colours) for q in colours[:i]) >= 0.08, kind
+
+
+# ---- laboratory
+
+
+def curve_of(assay: str, passes: list[float], **more: object) -> dict[str, object]:
+    return {"assay": assay, "attribute": "purity", "kind": "value", "retests": 1, "low": 0.8, "high": None,
+            "true": [0.7, 0.8, 0.9], "passes": passes, **more}
+
+
+def test_operating_characteristics_have_a_view_per_test_and_a_curve_per_scenario() -> None:
+    bottles = {"kind": "containers", "attribute": "contaminant_cfu_per_ml", "low": None, "high": 0, "true": [0.0, 0.1, 0.2]}
+    facts = {"by_hand": {"characteristics": [curve_of("flow", [0.0, 0.75, 1.0])]},
+             "by_robot": {"characteristics": [curve_of("flow", [0.0, 0.5, 1.0]), curve_of("sterility", [1.0, 0.2, 0.05], **bottles)]}}
+    chart = operating_characteristics(facts, ["by_hand", "by_robot"])
+
+    assert [view.label for view in chart.views] == ["flow", "sterility"]
+    assert chart.takeaway == ("A lot exactly on the limit of flow passes 75 % of the time on the hand line and 50 % of the time on the "
+                              "robot line; retests counted.")
+    assert chart.views[1].takeaway == "Sterility catches nine lots in ten above 0.2 CFU/mL on the robot line; less is often missed."
+    curves = chart.views[0].figure.data
+    assert [list(curve.x) for curve in curves] == [[70.0, 80.0, 90.0]] * 2
+    assert list(curves[1].y) == [0.0, 50.0, 100.0]
+    assert chart.views[0].figure.layout.shapes[0].x0 == 80.0
+
+
+def test_a_chance_on_the_limit_is_read_between_the_points() -> None:
+    facts = {"line_a": {"characteristics": [curve_of("flow", [0.2, 0.6, 1.0], low=0.85)]}}
+    assert "passes 80 % of the time" in operating_characteristics(facts, ["line_a"]).takeaway
+
+
+def test_without_error_there_is_no_characteristic() -> None:
+    chart = operating_characteristics({"line_a": {}}, ["line_a"])
+    assert not chart.views
+    assert "without error" in chart.takeaway
+
+
+def test_the_laboratory_lists_its_tests_slowest_first() -> None:
+    entries = {"turnaround_d[flow.p50]": 1.0, "turnaround_d[flow.p90]": 2.0, "turnaround_d[growth.p50]": 14.0,
+               "turnaround_d[growth.p90]": 15.5, "turnaround_d[ph.p90]": 0.0, "invalid_rate[flow]": 0.04, "invalid_rate[growth]": 0.01,
+               "oos_rate[flow]": 0.05, "false_oos_rate[flow]": 0.03}
+    chart = laboratory({"scenarios": {"line_a": {kpi: {"mean": mean} for kpi, mean in entries.items()}}}, ["line_a"])
+
+    assert chart.table is not None
+    assert [row[1:] for row in chart.table.rows] == [("growth", "14.0", "15.5", "1.0", "no limit", "no limit"),
+                                                     ("flow", "1.0", "2.0", "4.0", "5.0", "3.0")]
+    assert "flow on the line a line (3.0 %)" in chart.takeaway
+    assert [list(trace.x) for trace in chart.views[0].figure.data] == [[5.0], [3.0]]          # out of limits, and wrongly so
+    assert "No test on samples" in laboratory({"scenarios": {"line_a": {}}}, ["line_a"]).takeaway

@@ -1,0 +1,99 @@
+"""Operating characteristic: how likely a lot of a given true value is to pass an assay with its limit and its retests (K6).
+
+The kernels of ``qc.measurement`` are asked, not formulae beside them: every reading is monotone in its uniform number, so the readings
+within limits are those of one interval of it, whose ends are bisected.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from statistics import NormalDist
+
+from qc.measurement import KINDS, measure
+from qc.panel import Assay, spread_at
+
+RUNS = 41                               # equally likely errors of a run over which a chance is averaged
+HALVINGS = 45
+POINTS, REACH = 61, 4.0                 # of a curve; standard deviations of a reading beyond the limits
+NO_FALSE, NOT_INVALID = 1.0, 1.0        # uniform numbers that mean neither a false positive nor an invalid run
+
+
+def pass_probability(
+    assay: Assay, low: float, high: float, true: float, *, retests: int | None = None, grown: bool = True
+) -> float:
+    """P(a lot whose true value is ``true`` passes): readings from ``low`` to ``high`` pass, others are repeated up to ``retests`` times.
+
+    ``retests`` are those of the assay unless given. ``true``, ``low`` and ``high`` in the unit of the attribute (containers, metaphases:
+    the limits are numbers of positives). Readings are taken as independent, each in a run of its own. Invalid runs are done again and
+    change nothing. ``grown``: as in ``measure``.
+
+    >>> flow = Assay(attribute="purity", sd=3.0, decimals=6, retests=0)
+    >>> round(pass_probability(flow, 80.0, math.inf, 80.0), 3), round(pass_probability(flow, 80.0, math.inf, 86.0), 4)
+    (0.5, 0.9772)
+    >>> round(pass_probability(flow, 80.0, math.inf, 80.0, retests=1), 3)
+    0.75
+    """
+    runs = [0.0] if assay.run_cv.value == 0 else [NormalDist().inv_cdf((k + 0.5) / RUNS) for k in range(RUNS)]
+    false = assay.false_positive.value
+    sound = math.fsum(_within(assay, low, high, true, z_run, NO_FALSE, grown) for z_run in runs) / len(runs)
+    wrong = math.fsum(_within(assay, low, high, true, z_run, 0.0, grown) for z_run in runs) / len(runs) if false > 0 else 0.0
+    once = (1 - false) * sound + false * wrong
+    return 1 - (1 - once) ** (1 + (assay.retests if retests is None else retests))
+
+
+def curve(assay: Assay, low: float, high: float) -> tuple[list[float], list[float]]:
+    """True values around the limits and the chance of each to pass: the curve of a figure; empty where nothing is left to chance.
+
+    Values reach ``REACH`` standard deviations beyond the limits; for containers and metaphases from 0 to where next to none passes.
+
+    >>> values, chances = curve(Assay(attribute="purity", sd=0.03, decimals=9, retests=0), 0.8, math.inf)
+    >>> [round(x, 3) for x in (values[0], values[30], values[60])], [round(p, 3) for p in (chances[0], chances[30], chances[60])]
+    ([0.68, 0.8, 0.92], [0.0, 0.5, 1.0])
+    """
+    if assay.kind in ("containers", "metaphases"):
+        from_, to = 0.0, 1.0 if assay.container_ml is None else 8.0 / ((assay.tested or 1.0) * assay.container_ml.value)
+        while to > 1e-12 and pass_probability(assay, low, high, to / 2) < 0.005:
+            to /= 2
+    else:
+        ends = [limit for limit in (low, high) if not math.isinf(limit)]
+        reach = [REACH * spread_at(assay, abs(end)) for end in ends]
+        if not ends or max(reach) == 0.0:
+            return [], []
+        from_, to = max(min(ends) - reach[0], 0.0), max(ends) + reach[-1]
+        to = to if assay.highest is None else min(to, assay.highest)
+    values = [from_ + (to - from_) * k / (POINTS - 1) for k in range(POINTS)]
+    return values, [pass_probability(assay, low, high, value) for value in values]
+
+
+def _within(assay: Assay, low: float, high: float, true: float, z_run: float, u_false: float, grown: bool) -> float:
+    """Share of the uniform numbers of a reading for which it lies within limits."""
+    quiet = math.sqrt(assay.replicates)
+    lod = -1.0 if assay.lod is None else assay.lod.value
+    container_ml = 0.0 if assay.container_ml is None else assay.container_ml.value
+    fails_low = 0 if math.isinf(low) and not math.isinf(high) else 1
+
+    def reported(u: float) -> float:
+        value, _ = measure(
+            KINDS.index(assay.kind), true, assay.bias.value, assay.cv.value / quiet, assay.sd.value / quiet, lod, assay.decimals,
+            assay.false_positive.value, 0.0, fails_low, NormalDist().inv_cdf(u), u_false, NOT_INVALID, assay.run_cv.value, z_run,
+            assay.tested or 0.0, container_ml, float(assay.lot or 0), float(assay.call), int(grown), u)
+        return value if assay.highest is None else min(value, assay.highest)
+
+    return max(_first(lambda u: reported(u) > high) - _first(lambda u: reported(u) >= low), 0.0)
+
+
+def _first(holds: Callable[[float], bool]) -> float:
+    """The number between 0 and 1 from which on it holds; 0 or 1 where it always or never does."""
+    low, high = 2.0**-53, 1.0 - 2.0**-53
+    if holds(low):
+        return 0.0
+    if not holds(high):
+        return 1.0
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        if holds(middle):
+            high = middle
+        else:
+            low = middle
+    return high

@@ -1,0 +1,81 @@
+"""The automated line with other laboratories: each differs from it in what its name says and in nothing else."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from foundry.loader import load
+from foundry.parameters import differences
+from foundry.quantities import mean
+from foundry.scenario import Lab, Scenario
+from foundry.tables import tabulate
+from qc.measurement import CONTAINERS, COUNT, METAPHASES, contaminated
+
+BASE = "hicm188_automated"
+AT_THE_LINE = ("ipc_metabolites", "ipc_aggregate")
+
+
+def lab_of(name: str) -> Lab:
+    scenario: Scenario = load(name)
+    assert scenario.lab is not None
+    return scenario.lab
+
+
+def changed(name: str) -> set[str]:
+    """First words of the paths in which a scenario differs from the automated line, without its own name and note."""
+    paths = [row.path.split(".") for row in differences(load(BASE), load(name))]
+    return {".".join(path[:3]) for path in paths if path[-1] not in ("name", "note")}
+
+
+def test_the_rapid_test_changes_one_assay() -> None:
+    assert changed("hicm188_automated_rapid_sterility") == {"lab.assays.sterility_71"}
+
+    base, rapid = (lab_of(name).assays["sterility_71"].steps for name in (BASE, "hicm188_automated_rapid_sterility"))
+    assert [step.name for step in rapid] == [step.name for step in base]          # the same luck
+    assert [mean(step.duration_h) / 24 for step in (base[1], rapid[1])] == [14, 7]
+    hands_on = [mean(steps[0].duration_h) + mean(steps[2].duration_h) for steps in (base, rapid)]
+    assert hands_on[1] / hands_on[0] == pytest.approx(0.75 / 2)                     # hands-on hours of the two methods
+
+
+def test_constant_delays_take_nobody_and_keep_everything_else() -> None:
+    name = "hicm188_automated_fixed_delay_qc"
+    base, delays = lab_of(BASE), lab_of(name)
+    tests = {assay for assay, model in base.assays.items() if model.steps and assay not in AT_THE_LINE}
+
+    assert changed(name) == {f"lab.assays.{assay}" for assay in tests}
+    assert delays.pools == base.pools and delays.staff == base.staff
+    for assay in tests:
+        model, original = delays.assays[assay], base.assays[assay]
+        assert len(model.steps) == 1 and not model.steps[0].needs
+        assert model.steps[0].name == original.steps[-1].name                       # it is read at the same address
+        assert model.model_copy(update={"steps": original.steps}) == original
+
+
+def test_sampled_tests_are_those_of_their_limits_of_detection() -> None:
+    """3 CFU in 10 mL, 10 CFU/mL of mycoplasma and three cells of 300,000 are seen in 95 of 100 samples; a dose may hold 2,000 cells."""
+    name = "hicm188_automated_sampled_qc"
+    assays = {row.name: row for row in tabulate(load(name)).assays}
+
+    for assay, cfu_per_ml in (("ipc_sterility", 0.3), ("ipc_mycoplasma", 10.0), ("myco_nat", 10.0)):
+        row = assays[assay]
+        assert row.kind == CONTAINERS
+        assert contaminated(cfu_per_ml, row.tested * row.container_ml) == pytest.approx(0.95, abs=0.002)
+    assert assays["sterility_71"].tested * assays["sterility_71"].container_ml == 20            # ten vials of 2 mL
+    assert assays["residual_ddpcr"].kind == COUNT
+    assert 1 - math.exp(-assays["residual_ddpcr"].tested * assays["residual_ddpcr"].lod) == pytest.approx(0.95, abs=0.002)
+    assert (assays["karyotype"].kind, assays["karyotype"].tested, assays["karyotype"].call) == (METAPHASES, 20, 2)
+    limits = {tabulate(load(name)).assays[x.assay].name: x for x in tabulate(load(name)).panels[0].limits}
+    assert (limits["residual_ddpcr"].high, limits["residual_ddpcr"].spec[1]) == (1e-5, 1e-5)
+    assert (limits["purity_flow"].low, limits["purity_flow"].spec[0]) == (0.849, 0.8)           # 0.8 (1 + √(0.04² + 0.045²)), upwards
+    flow = lab_of(BASE).assays["purity_flow"].cv.value
+    assert math.hypot(assays["purity_flow"].cv, assays["purity_flow"].run_cv) == pytest.approx(flow, abs=0.0005)
+
+
+def test_the_panel_per_dose_has_the_limits_of_the_panel() -> None:
+    """Only what its comments name differs: the limit per dose and the guard band."""
+    plain, guarded = (load(name).panels[0].limits for name in (BASE, "hicm188_automated_sampled_qc"))
+    assert [x.assay for x in plain] == [x.assay for x in guarded]
+    differ = {a.assay for a, b in zip(plain, guarded, strict=True) if a != b}
+    assert differ == {"residual_ddpcr", "purity_flow"}
