@@ -213,7 +213,7 @@ def _facts(scenario: Scenario, runs: Sequence[Replication]) -> dict[str, Any]:
 
 
 def characteristics(scenario: Scenario) -> list[dict[str, Any]]:
-    """Operating characteristics of the limits of the panels of a plain scenario: the chance of a lot of each true value to pass the test (K6).
+    """Operating characteristics of the limits of a plain scenario's panels: the chance of a lot of each true value to pass (K6).
 
     One entry per assay and limit, with ``assay``, ``attribute``, ``retests``, the limit itself (``low``, ``high``: null without one),
     ``true`` and ``passes``. A guard band is in the curve and not in the limit. Assays that leave nothing to chance are left out.
