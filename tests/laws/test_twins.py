@@ -80,7 +80,13 @@ def compare_plants(*numbers: int) -> Counts:
     """Both engines on random plants; what fired in them."""
     counts = Counts(Counter(), Counter())
     for number in numbers:
-        pair = both(random_tables(number), seed=number)
+        tables = random_tables(number)
+        try:
+            pair = both(tables, seed=number)
+        except Overrun as oracle:                       # a plant that cannot be drained: the twin must say so too
+            with pytest.raises(Overrun, match=re.escape(str(oracle))):
+                compiled.run(tables, number, 0)
+            continue
         assert_equal(pair, f"random plant {number}")
         log = Logbook(pair.tables, pair.oracle, number)
         firings = fired(log)
