@@ -62,11 +62,11 @@ earlier("C2 ends at closing", "pools close before steps end", lines.SHIFT)
 
 @wrong("T3 further rounds", "the floor hands out once in a second", Lines, "hand_out")
 def _(right: Any, self: Any, *event: Any) -> None:
-    if getattr(self, "handed_out", -1) != self.env.now:
-        self.handed_out = self.env.now
+    if getattr(self.env, "handed_out", -1) != self.env.now:
+        self.env.handed_out = self.env.now
         right(self, *event)
     else:
-        self.poked = False
+        self.env.asked = False
 
 
 @wrong("T3 handed over", "units come back at the end of their second", Floor, "give_back")
@@ -108,7 +108,7 @@ def _(right: Any, self: Any, calendar: int, second: int) -> int:
 @wrong("T5 start_on shuts", "whoever stands in line starts also when `start_on` is shut", Lines, "enter")
 def _(right: Any, self: Any, worker: Any, line: Any) -> Any:
     if isinstance(worker, tokens.Token) and worker.step is not None and worker.step.start_on >= 0 and not line.resumes:
-        line = self.anytime = getattr(self, "anytime", {})
+        line = self.env.anytime = getattr(self.env, "anytime", {})
         key = (worker.step.index, tuple(h for h in worker.step.holds if h not in worker.held))
         if key not in line:
             step = replace(worker.step, start_on=-1)
@@ -183,11 +183,11 @@ ranked("N2 by batch and token", "the youngest batch is served first", lambda wor
 @wrong("N2 lower ranks go on", "a token that cannot start stops all behind it", Lines, "_fitting")
 def _(right: Any, self: Any, line: Any, reserved: Any) -> Any:
     now = (self.env.now, self.rounds)
-    if getattr(self, "stuck", None) == now:
+    if getattr(self.env, "stuck", None) == now:
         return None
     picks = right(self, line, reserved)
     if picks is None:
-        self.stuck = now
+        self.env.stuck = now
     return picks
 
 

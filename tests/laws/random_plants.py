@@ -83,15 +83,17 @@ def _gather(plan: Plan, dice: Dice) -> None:
 def _routes(plan: Plan, dice: Dice) -> None:
     """In most plants of two markets each decides on a route of its own: the step that decided begins them, a last one joins them."""
     panels = plan["panels"]
-    if len(panels) < 2 or dice.chance(0.3):
+    steps = plan["recipe"]["unit_procedures"][-1]["steps"]
+    deciding = [step for step in steps if "decide" in step]
+    if len(panels) < 2 or not deciding or dice.chance(0.3):
         return
     for panel in panels:
         step: Plan = {"name": "close", "duration_h": dice.pick(0, 0, 3, 20)}
         if dice.chance(0.6):
             step |= {"needs": {"analyst": 1}, "duration_h": dice.pick(0.5, 3), "shift": dice.pick("fit", "pause", "overtime")}
         panel["steps"] = [step, {"name": "sign"}] if dice.chance(0.4) else [step]
-    steps = plan["recipe"]["unit_procedures"][-1]["steps"]
-    del steps[-1]["decide"]
+    for step in deciding:
+        del step["decide"]
     steps[-1]["fork"] = [*steps[-1].get("fork", []), "panels"]
     steps.append({"name": "closed", "join": ["panels"]})
 

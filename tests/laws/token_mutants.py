@@ -220,9 +220,12 @@ def _(right: Any, self: Any, step: Any) -> Any:
     return []
 
 
-@wrong("F5 done again", "the run is done again, not the visits of its members", Gathering, "_again")
-def _(right: Any, self: Any, run: Any) -> None:
-    run.attempt += 1
+@wrong("F5 done again", "the run is done again, not the visits of its members", Gathering, "redo")
+def _(right: Any, self: Any, token: Any) -> None:
+    members = token.members if isinstance(token, tokens.Run) else []
+    gone, members[:] = list(members), []
+    right(self, token)
+    members[:] = gone
 
 
 @wrong("F5 stops", "whoever is cancelled stays with a run that stops", Gathering, "stop")

@@ -23,7 +23,7 @@ def random_tables(number: int) -> Tables:
     if number >= GATHERING:
         plan = gathering(number)
     else:
-        plan = locking(number) if number % 6 == 5 else random_plants.scenario(number, routes=number % 3 == 1)
+        plan = locking(number) if number % 6 == 5 else random_plants.scenario(number, routes=number % 2 == 0)
     tables = tabulate(Scenario.model_validate(plan))
     return with_fixed_failures(tables, number) if number % 2 else tables
 
