@@ -20,7 +20,7 @@ def check_steps(names: Names) -> Iterator[Problem]:
     for i, place in enumerate(names.routes.places):
         yield from names.needs(place.step.needs, (*place.path, "needs"))
         yield from _together(names, place)
-        yield from _on_down(place.step.on_down, max(_units(names, place.step), default=1), (*place.path, "on_down"))
+        yield from _on_down(place.step.on_down, (*place.path, "on_down"))
         yield from _window(names, i, place)
         yield from _targets(names, i, place)
         yield from _prices(names, place)
@@ -70,7 +70,7 @@ def _hold(names: Names, procedure: int, hold: Hold, path: Path) -> Iterator[Prob
         yield Problem((*path, "pool"), wrong)
     elif (pool.count or 0) < hold.count:
         yield Problem((*path, "count"), f"holds {hold.count} units, but pool `{hold.pool}` has {pool.count}")
-    yield from _on_down(hold.on_down, hold.count, (*path, "on_down"))
+    yield from _on_down(hold.on_down, (*path, "on_down"))
     if hold.on_down == "redo" or (isinstance(hold.on_down, dict) and "redo" in hold.on_down):
         yield Problem((*path, "on_down"), "redo is for the units of a step; allowed for a hold: wait, lose, abort")
     if hold.until is not None:
@@ -81,13 +81,11 @@ def _hold(names: Names, procedure: int, hold: Hold, path: Path) -> Iterator[Prob
             yield Problem((*path, "until"), f"step `{hold.until}` stands before this unit procedure")
 
 
-def _on_down(rule: OnDown, units: int, path: Path) -> Iterator[Problem]:
+def _on_down(rule: OnDown, path: Path) -> Iterator[Problem]:
     chances = {rule: 1.0} if isinstance(rule, str) else dict(rule)
     total = math.fsum(chances.values())
     if abs(total - 1.0) > 1e-6:
         yield Problem(path, f"the chances add up to {total:.6g}; they must add up to 1")
-    if "lose" in chances and units > 1:
-        yield Problem(path, f"`lose` with more than one unit ({units}) is not built yet; allowed: wait, redo, abort")
 
 
 def _units(names: Names, step: Step) -> list[int]:
@@ -164,7 +162,11 @@ def _gather(names: Names, i: int, place: Place) -> Iterator[Problem]:
             yield Problem((*place.path, *key), "`members` are those of a run; this step does not gather")
         elif driver not in (None, "members") and step.gather is not None:
             yield Problem((*place.path, *key), f"a run has members, no `{driver}`; use members")
-    if step.gather is None or place.line != MAIN:
+    if step.gather is None:
+        return
+    if "lose" in step.on_down and max(_units(names, step), default=1) > 1:
+        yield Problem((*place.path, "on_down"), "a run cannot lose one of several units; allowed: wait, redo, abort")
+    if place.line != MAIN:
         return
     for p, procedure in enumerate(names.scenario.recipe.unit_procedures):
         own = [k for k, other in enumerate(names.routes.places) if other.procedure == p]

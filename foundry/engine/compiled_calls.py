@@ -7,9 +7,10 @@ from typing import Any
 
 from foundry.engine.arrays import *
 from foundry.engine.compiled_batches import STAYS, WAITS, leave, turn
-from foundry.engine.compiled_floor import give_people, stage
+from foundry.engine.compiled_floor import give_back, give_people, in_list, stage
 from foundry.engine.compiled_gather import cancelled_members_leave, end_run, member_goes, travelled
 from foundry.engine.compiled_journeys import HELD_KIND, STOPPED_KIND, late, note_work, show_work
+from foundry.engine.compiled_latent import lose_cells
 from foundry.engine.compiled_lines import link, unlink, withdraw
 from foundry.engine.compiled_starts import QUEUED_KIND
 from foundry.engine.compiled_state import *
@@ -17,11 +18,36 @@ from foundry.engine.compiled_units import mark_list
 from foundry.tables import ABORT, LOSE, REDO, WAIT
 
 
+@kernel
+def loses(a: Any, s: Any, w: int, unit: int) -> bool:
+    """One of several units of a hold or need is lost with its share of the cells, the rest goes on (B2). False if it was the last."""
+    head = HELD if in_list(s, s.worker[w, HELD], unit) else TAKEN
+    count, u = 0, s.worker[w, head]
+    while u >= 0:
+        count += s.unit[u, USE] == s.unit[unit, USE]
+        u = s.unit[u, UNIT_NEXT]
+    if count == 1:
+        return False
+    u = s.worker[w, head]
+    if u == unit:
+        s.worker[w, head] = s.unit[unit, UNIT_NEXT]
+    else:
+        while s.unit[u, UNIT_NEXT] != unit:
+            u = s.unit[u, UNIT_NEXT]
+        s.unit[u, UNIT_NEXT] = s.unit[unit, UNIT_NEXT]
+    give_back(a, s, unit)
+    if a.numbers[BIOLOGY] == 1 and s.worker[w, IS_RUN] == 0:
+        lose_cells(s, w, (count - 1) / count)
+    return True
+
+
 @inlined
 def _answer(a: Any, s: Any, w: int, kind: int, unit: int, value: int, row: int, reason: int) -> int:
     """What a call means to a token that does not work; a row of kind ``row`` (-1 none) closes its waiting if it goes."""
     worker, step = s.worker, s.worker[w, STEP]
     hit = kind == DOWN_CALL and value != WAIT and s.unit[unit, HOLDER] == w
+    if hit and value == LOSE and loses(a, s, w, unit):
+        return STAYS
     if not hit and kind not in (LEAVE_CALL, ABORT_CALL, LATE_CALL):
         return STAYS
     unlink(s, w)
@@ -92,6 +118,9 @@ def _stop(a: Any, s: Any, w: int, kind: int, unit: int, value: int) -> int:
     worker[w, WORKED_S] += s.n[NOW] - worker[w, BEGAN_S]
     if unit >= 0 and s.unit[unit, HOLDER] != w:
         stage(a, s, w)                                      # it gave the unit back in this instant
+        return WAITS
+    if kind == DOWN_CALL and value == LOSE and loses(a, s, w, unit):
+        stage(a, s, w)
         return WAITS
     if worker[w, IS_RUN] == 1:
         cancelled_members_leave(s, w)

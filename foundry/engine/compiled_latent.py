@@ -163,6 +163,14 @@ def sample_cells(a: Any, s: Any, w: int, row: int, side: int) -> None:
         rules.begin(s.record[side], s.culture[side], FROZEN, s.scratch[GIVEN:HAZARD], now)
 
 
+@kernel
+def lose_cells(s: Any, w: int, share: float) -> None:
+    """Keep ``share`` of the cells, their volume and vessels (B2)."""
+    look(s, w)
+    _keep(s, w)
+    rules.shrink(s.record[w], share)
+
+
 @inlined
 def driver(a: Any, s: Any, w: int) -> float:
     """Amount of the step's driver at the start of a visit (T4)."""

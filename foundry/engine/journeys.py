@@ -148,6 +148,8 @@ class Journeys(Floor):
         if call.kind == LATE_CALL:
             raise Turned(step.give_up if step.late == GIVE_UP else step.late, self.reason["window"])
         if call.kind == DOWN_CALL and call.rule != WAIT and call.unit is not None and call.unit.holder is token:
+            if call.rule == LOSE and self._loses(token, call.unit):
+                return
             raise Turned(step.give_up, self.breakdown[call.unit.pool.index])
 
     def join(self, token: Token) -> Happening:
@@ -373,6 +375,8 @@ class Journeys(Floor):
         assert step is not None
         if call.unit is not None and call.unit.holder is not token:
             return                                          # it gave the unit back in this instant
+        if call.rule == LOSE and call.unit is not None and self._loses(token, call.unit):
+            return
         self.pausable.pop((token.batch, token.number), None)
         why = self.reason["pause"] if call.unit is None else self.breakdown[call.unit.pool.index]
         ends = call.kind in (ABORT_CALL, LEAVE_CALL)
@@ -390,6 +394,18 @@ class Journeys(Floor):
             raise Turned(step.give_up, why)
         token.stopped = True
         yield from self._resume(token)
+
+    def _loses(self, token: Token, unit: Unit) -> bool:
+        """One of several units of a hold or need is lost with its share of the cells, the rest goes on (B2). False if it was the last."""
+        units = next(units for _, units in (*token.held.values(), *token.taken) if unit in units)
+        count = len(units)
+        if count == 1:
+            return False
+        units.remove(unit)
+        self.give_back([unit])
+        if token.latent is not None:
+            token.latent.lose((count - 1) / count, self.env.now)
+        return True
 
     def _undo(self, token: Token) -> None:
         """Everything this step took is given back (B2 redo)."""

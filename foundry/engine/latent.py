@@ -108,6 +108,12 @@ class Latent:
             rules.begin(copy.record, copy.culture, FROZEN, NO_PARAMETERS, float(now))
         return copy
 
+    def lose(self, share: float, now: int) -> None:
+        """Keep ``share`` of the cells, their volume and vessels (B2)."""
+        rules.peek(self.record, self.culture, float(now), self.out)
+        rules.keep(self.record, self.out, float(now))
+        rules.shrink(self.record, share)
+
     def driver(self, code: int, now: int) -> float:
         """Amount of a step's driver (T4)."""
         return float(rules.attribute(DRIVER_CODES[code], self.now(now), float(now)))

@@ -109,6 +109,17 @@ def fails(log: Logbook, *rules: int, doing: str = "at work", hold: bool | None =
     return (f for f in failures(log) if f.rule in rules and f.doing == doing and hold in (None, f.hold))
 
 
+def loses_one(log: Logbook) -> Iterator[Failure]:
+    """A unit of a hold of several is lost and the batch goes on: another unit of the pool has its label after that second."""
+    several = {hold.pool for hold in log.tables.holds if hold.count > 1}
+    for f in failures(log):
+        if f.rule == LOSE and f.row.resource in several and f.visit is not None:
+            batch, second = f.visit.key[0], f.row.since
+            if any(row.batch == batch and row.time > second for (pool, _), rows in log.units.items() if pool == f.row.resource
+                   for row in rows if row.unit != f.row.unit):
+                yield f
+
+
 def given_up(log: Logbook) -> Iterator[Failure]:
     return (f for f in failures(log) if f.rule in (ABORT, LOSE) and f.visit is not None and f.visit.step.give_up >= 0 and f.doing != "else")
 
@@ -245,6 +256,7 @@ RULES: dict[str, Firings] = {
     "B2 redo": lambda log: fails(log, REDO),
     "B2 abort": lambda log: fails(log, ABORT),
     "B2 lose": lambda log: fails(log, LOSE),
+    "B2 loses one of several": loses_one,
     "B2 mixture": lambda log: (f for f in failures(log) if f.mixed),
     "B2 rule of a hold": lambda log: fails(log, *range(len(OUTCOMES)), hold=True),
     "B2 fails while stopped": lambda log: fails(log, *range(len(OUTCOMES)), doing="stopped"),

@@ -293,6 +293,11 @@ misread("B2 rule of a hold", "holds wait, whatever their rule", holds(on_down=(1
 misread("B2 give_up", "giving up is aborting", steps(give_up=STOP))
 
 
+@wrong("B2 loses one of several", "the batch ends with the first unit that is lost", Journeys, "_loses")
+def _(right: Any, self: Any, token: Any, unit: Any) -> bool:
+    return False
+
+
 @wrong("B2 fails while stopped", "what fails while a step is stopped is waited for", Journeys, "_answer_stopped")
 def _(right: Any, self: Any, token: Any, call: Any) -> None:
     if call.kind != DOWN_CALL:

@@ -24,6 +24,8 @@ def random_tables(number: int) -> Tables:
         plan = gathering(number)
     else:
         plan = locking(number) if number % 6 == 5 else random_plants.scenario(number, routes=number % 2 == 0)
+    if number % 4 < 2:
+        losing(plan)
     tables = tabulate(Scenario.model_validate(plan))
     return with_fixed_failures(tables, number) if number % 2 else tables
 
@@ -46,6 +48,14 @@ def gathering(number: int) -> Plan:
         if dice.chance(0.6) and "reader" in step["needs"]:
             step["on_down"] = "redo"
     return plan
+
+
+def losing(plan: Plan) -> None:
+    """Where a batch holds two units of a pool, one may be lost and the rest goes on."""
+    for procedure in plan["recipe"]["unit_procedures"]:
+        for hold in procedure.get("hold", {}).values():
+            if isinstance(hold, dict) and hold.get("count", 1) > 1:
+                hold["on_down"] = {"wait": 0.3, "lose": 0.7}
 
 
 def locking(number: int) -> Plan:
