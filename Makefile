@@ -54,8 +54,9 @@ imports: install
 verify: install  ## the long statistical checks against theory
 	$(RUN) -m pytest -n $(JOBS) -m verify --timeout 3600 $(ARGS)
 
-bench: install   ## cost of an engine event, as JSON
+bench: install   ## cost of an engine event, as JSON; the rivals in it need: pip install '.[bench]'
 	$(RUN) benchmarks/engine.py
+	$(RUN) benchmarks/twin.py
 
 report: install  ## rebuild the report of a result folder: OUT=results/name, else the newest
 	@test -n "$(OUT)" || { echo "no result folder under results/; run 'make demo' first or give OUT=folder" >&2; exit 2; }

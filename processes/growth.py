@@ -11,6 +11,7 @@ import math
 from numba import njit
 
 DECLINE = -1.0      # A: above capacity a culture declines at most as fast as it grew; bounds RK4 in cultures plated far too dense
+SETTLED = 6.2       # t/t_lag from which exp(-(t/t_lag)^2) < 2^-54, so that 1 minus it rounds to 1: the same bits without the exponential
 
 
 @njit(cache=True)
@@ -25,6 +26,8 @@ def lag_factor(clock_d: float, t_lag_d: float) -> float:
     if t_lag_d <= 0.0:
         return 1.0
     ratio = clock_d / t_lag_d
+    if ratio > SETTLED:
+        return 1.0
     return 1.0 - math.exp(-ratio * ratio)
 
 
@@ -39,7 +42,7 @@ def net_growth(
     >>> round(net_growth(1e5, 4.0, 0.756, 4e5, 1.5, 0.03, 0.5), 3)
     63150.0
     """
-    room = max(1.0 - math.pow(max(density, 0.0) / capacity, theta), DECLINE)
+    room = max(1.0 - math.pow(max(density / capacity, 0.0), theta), DECLINE)
     return (mu_max_per_d * lag_factor(clock_d, t_lag_d) * room - kd_per_d) * density
 
 
@@ -53,7 +56,8 @@ def crowding(density: float, capacity: float, overgrowth_ratio: float, overgrowt
     >>> round(crowding(3.2e5, 4e5, 0.6, 0.2), 6)
     0.1
     """
-    return overgrowth_per_d * min(max(density / capacity - overgrowth_ratio, 0.0) / (1.0 - overgrowth_ratio), 1.0)
+    beyond = density / capacity - overgrowth_ratio
+    return overgrowth_per_d * min(beyond / (1.0 - overgrowth_ratio), 1.0) if beyond > 0.0 else 0.0
 
 
 @njit(cache=True)

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from foundry.streams import SCALE
 from foundry.tables import FIT, BranchRow, JobRow, NeedRow, StepRow, Tables
 from processes.cells import CAUSES, CULTURE
 
@@ -49,9 +50,9 @@ BASE_S, PER_S, STEP_HAZARDS, STEP_ON_DOWN = 0, 1, 2, 2 + len(CAUSES)
 
 NEED_POOLS, NEED_POOLS_END, NEED_COUNT, FOR_S, PEOPLE, RESUME_LINE = range(6)       # RESUME_LINE: if stopped with it and all later ones
 HOLD_POOL, HOLD_COUNT, HOLD_FLOATS, KEEP = range(4)                                 # KEEP + next step: 1 kept
-LINE_NEEDS, LINE_NEEDS_END, LINE_HOLDS, LINE_HOLDS_END, PLANNED_S, LINE_START_ON, RESERVE, RESUMES, UNHINDERED, MASK = range(10)
-"""Columns of ``lines``. RESUMES 1: stopped work goes on; UNHINDERED 1: it needs nothing, so it starts first; MASK: place of its words in
-``lists``."""
+LINE_NEEDS, LINE_NEEDS_END, LINE_HOLDS, LINE_HOLDS_END, PLANNED_S, LINE_START_ON, RESERVE, RESUMES, UNHINDERED, MASK, MORE_MASK = range(11)
+"""Columns of ``lines``. RESUMES 1: stopped work goes on; UNHINDERED 1: it needs nothing, so it starts first; MASK: a bit for each
+pool and behind them for each calendar; MORE_MASK: place in ``lists`` of the words behind the first."""
 BAND_GO, BAND_DEVIATION, BAND_REASON, BAND_FLOATS = range(4)
 BRANCH_INDEX, FORK_KEY, BRANCH_FIRST, STOP_BATCH, BRANCH_ASSAY, RETESTS, ON_INVALID, BRANCH_REASON, BRANCH_FLOATS = range(9)
 SAMPLE_CELLS, SAMPLE_LOW, SAMPLE_HIGH = range(3)
@@ -92,6 +93,13 @@ class Arrays(NamedTuple):
     floats: Floats
     laws: Floats
     grid: Floats
+
+
+ARRAY_WIDTHS = {"steps": STEP_FLOATS + 1, "needs": RESUME_LINE + 1, "lines": MORE_MASK + 1, "bands": BAND_FLOATS + 1,
+                "branches": BRANCH_FLOATS + 1, "parameters": 3, "effects": 3, "pools": BREAKDOWN + 1, "jobs": JOB_ORDER + 1,
+                "calendars": CALENDAR_POOLS_END + 1, "openings": 2, "assays": ASSAY_FLOATS + 1, "limits": LIMIT_FLOATS + 1, "panels": 2,
+                "reasons": 3, "laws": SCALE + 1}
+"""Columns that they have in every scenario (`Board`)."""
 
 
 def unsupported(tables: Tables) -> str | None:
@@ -147,7 +155,7 @@ class _Numbering:
         self.branches: list[list[int]] = []
         self.parameters: list[list[int]] = []
         self.jobs: list[list[int]] = []
-        self.words = max(1, -(-len(tables.pools) // WORD))
+        self.words = max(1, -(-(len(tables.pools) + len(tables.calendars)) // WORD))
         self.reason = {name: code for code, name in enumerate(tables.reasons)}
 
     def arrays(self) -> Arrays:
@@ -164,7 +172,7 @@ class _Numbering:
                                  a.lot, a.call, a.incubation_h))] for a in t.assays]
         return Arrays(
             numbers, _table(steps, STEP_FLOATS + 1), _table(self.needs, RESUME_LINE + 1), _table(holds, KEEP + len(t.steps)),
-            _table(self.lines, MASK + 1), _table(self.bands, BAND_FLOATS + 1), _table(self.branches, BRANCH_FLOATS + 1),
+            _table(self.lines, MORE_MASK + 1), _table(self.bands, BAND_FLOATS + 1), _table(self.branches, BRANCH_FLOATS + 1),
             _table(self.parameters, 3), _table(effects, 3), _table(pools, BREAKDOWN + 1), _table(self.jobs, JOB_ORDER + 1),
             _table(calendars, CALENDAR_POOLS_END + 1), _table(openings, 2), _table(assays, ASSAY_FLOATS + 1),
             _table(limits, LIMIT_FLOATS + 1), _table(panels, 2), self._reasons(), np.array(self.lists, dtype=np.int64),
@@ -192,13 +200,22 @@ class _Numbering:
 
     def _line(self, needs: list[int], holds: list[int], planned_s: int, start_on: int, reserve: int, *, resumes: bool = False,
               cancels: bool = False, gathers: bool = False) -> int:
-        """A new line. Its mask names the pools without which nothing in it can start; a line that gathers waits for one that is not."""
+        """A new line. Its mask names what must be there for anything in it to start: pools with one unit free, and its calendar.
+
+        A line that reserves is looked at even while its pools are taken; one that gathers waits for a pool that is not.
+        """
         words = [NO_POOL if gathers else 0] * self.words
-        pools = [self.lists[self.needs[n][NEED_POOLS]] for n in needs if self.needs[n][NEED_POOLS_END] == self.needs[n][NEED_POOLS] + 1]
-        for pool in [*pools, *(self.tables.holds[h].pool for h in holds)]:
-            words[pool // WORD] |= 1 << pool % WORD
-        self.lines.append([*self._list(needs), *self._list(holds), planned_s, start_on, reserve, int(resumes),
-                           int(not (needs or holds or resumes or start_on >= 0 or cancels or gathers)), self._list(words)[0]])
+        pools: list[int] = []
+        if not reserve:
+            rows = [self.needs[n] for n in needs]
+            pools = [self.lists[row[NEED_POOLS]] for row in rows if row[NEED_POOLS_END] == row[NEED_POOLS] + 1]
+            pools += [self.tables.holds[h].pool for h in holds]
+        pools += [] if start_on < 0 else [len(self.tables.pools) + start_on]
+        for bit in pools:
+            words[bit // WORD] |= 1 << bit % WORD
+        unhindered = not (needs or holds or resumes or start_on >= 0 or cancels or gathers)
+        self.lines.append([*self._list(needs), *self._list(holds), planned_s, start_on, reserve, int(resumes), int(unhindered), words[0],
+                           self._list(words[1:])[0]])
         return len(self.lines) - 1
 
     def _resume_lines(self, first: int, last: int, reserve: int, *, people_only: bool) -> int:

@@ -7,13 +7,14 @@ told to, then what is due happens in the order of its content, and last the floo
 # ruff: noqa: F403, F405, SIM109 - columns are the words of the engine; njit takes plain loops
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from foundry.engine import heap, readable
 from foundry.engine.arrays import *
+from foundry.engine.board import Board
 from foundry.engine.compiled_calls import answer, go_on
 from foundry.engine.compiled_diagnosis import locked, watch
 from foundry.engine.compiled_floor import (
@@ -31,16 +32,14 @@ from foundry.engine.compiled_floor import (
 from foundry.engine.compiled_journeys import STOPPED_KIND, WORKED_KIND, finish, move, proceed
 from foundry.engine.compiled_lines import poke
 from foundry.engine.compiled_round import hand_out
-from foundry.engine.compiled_rows import ordered
+from foundry.engine.compiled_rows import close_second
 from foundry.engine.compiled_starts import QUEUED_KIND, arrive, plan_starts
 from foundry.engine.compiled_state import *
 from foundry.engine.compiled_units import is_token, next_failure, put_state
 from foundry.engine.readable import Run
-from foundry.events import records_dtype
+from foundry.events import EVENTS, records_dtype, sorted_events
 from foundry.tables import NEVER, Tables
 from processes.cells import FIELDS
-
-HEADER = np.dtype([("time_s", "<i8"), ("batch", "<i4"), ("step", "<i2"), ("attempt", "<i2"), ("latent", "<f8", (len(FIELDS),))])
 
 
 def run(tables: Tables, seed: int, replication: int) -> Run:
@@ -52,15 +51,45 @@ def run(tables: Tables, seed: int, replication: int) -> Run:
     return run_arrays(tables, arrays_of(tables), seed, replication)
 
 
-def run_arrays(tables: Tables, a: Arrays, seed: int, replication: int) -> Run:
-    """`run` for many replications: with the arrays of the tables, made once."""
-    state = new_state(a, seed, replication)
-    start(a, state)
-    while advance(a, state) == CRAMPED:
-        state = grown(a, state)
-    if state.n[STATUS] != DONE:
+def run_arrays(tables: Tables, a: Arrays, seed: int, replication: int, *, log: bool = True) -> Run:
+    """`run` for many replications: with the arrays of the tables, made once.
+
+    Without a ``log`` events and records are not kept, and memory does not grow with the number of batches. A thread keeps the room of its
+    last runs for the next ones with the same arrays.
+    """
+    room = _room_for(a)
+    start(room.arrays, room.board, seed, replication, not log)
+    while advance(room.arrays, room.board) == CRAMPED:
+        room.hold(grown(a, room.state))
+    if room.state.n[STATUS] != DONE:
         return readable.run(tables, seed, replication)      # it says what is wrong
-    return _outcome(tables, state)
+    return _outcome(tables, room.state)
+
+
+ROOMS_KEPT = 4                      # as many scenarios can take turns in a thread
+MOST_KEPT = 1 << 21                 # rows of a log whose room is kept
+
+
+class _Room:
+    """The state of a thread's runs of the same arrays, with the boards of both."""
+
+    def __init__(self, a: Arrays) -> None:
+        self.of, self.arrays = a, Board(a, ARRAY_WIDTHS, constant=True)
+        self.hold(new_state(a))
+
+    def hold(self, state: State) -> None:
+        self.state, self.board = state, Board(state, WIDTHS)
+
+
+_thread = threading.local()
+
+
+def _room_for(a: Arrays) -> _Room:
+    """The room of the last run of these arrays in this thread, or a new one."""
+    kept: list[_Room] = [room for room in getattr(_thread, "rooms", []) if len(room.state.rows) <= MOST_KEPT]
+    room = next((room for room in kept if room.of is a), None) or _Room(a)
+    _thread.rooms = [*(other for other in kept if other is not room), room][-ROOMS_KEPT:]
+    return room
 
 
 def _outcome(tables: Tables, s: State) -> Run:
@@ -71,16 +100,11 @@ def _outcome(tables: Tables, s: State) -> Run:
     names = tables.step_names
     warnings = [f"batch {order >> 28} waited {days:g} d for {names[step] if step >= 0 else 'a start'}"
                 for order, step in s.warnings[: n[WARNINGS]].tolist()]
-    return Run(ordered(s.rows[: n[ROWS]]), _truth(s), tables.w_s, h_s, int(n[HAPPENED]), warnings, None)
-
-
-def _truth(s: State) -> npt.NDArray[Any]:
-    count = s.n[TRUTHS]
-    records = np.empty(count, HEADER)
-    for k, name in enumerate(("time_s", "batch", "step", "attempt")):
-        records[name] = s.truth_keys[:count, k]
-    records["latent"] = s.truth[:count]
-    return records.view(records_dtype(FIELDS))
+    rows = s.rows[: n[ROWS]].view(np.uint8).copy().view(EVENTS)        # as bytes: numpy copies structured rows one by one
+    records = s.truth_keys[: n[TRUTHS]].reshape(-1).copy().view(records_dtype(FIELDS))
+    if n[JUMBLED] == 1:
+        rows = sorted_events(rows)
+    return Run(rows, records, tables.w_s, h_s, int(n[HAPPENED]), warnings, None)
 
 
 @kernel
@@ -96,8 +120,9 @@ def _start_units(a: Any, s: Any) -> None:
 
 
 @entry
-def start(a: Any, s: Any) -> None:
+def start(a: Any, s: Any, seed: int, replication: int, forgets: int) -> None:
     """What happens before anything is due."""
+    clear(a, s, seed, replication, forgets)
     _start_units(a, s)
     plan_starts(a, s)
     for c in range(len(a.calendars)):
@@ -209,7 +234,12 @@ def _next_instant(a: Any, s: Any) -> None:
     n = s.n
     after = s.heap[0, heap.TIME] if n[HEAP] > 0 else NEVER
     end = n[NOW] + 1 if n[ENDING] == 1 else a.numbers[H_S] if n[AT_H] == 0 and a.numbers[H_S] >= 0 else NEVER
-    n[NOW] = min(after, end, n[WATCH_AT])
+    now = min(after, end, n[WATCH_AT])
+    if now > n[NOW] and n[ROWS] > n[SECOND] + 1:
+        close_second(s)
+    elif now > n[NOW]:
+        n[SECOND] = n[ROWS]
+    n[NOW] = now
     ends = False
     if n[NOW] == end:
         n[AT_H] = 1 if n[NOW] >= a.numbers[H_S] else n[AT_H]
@@ -220,6 +250,7 @@ def _next_instant(a: Any, s: Any) -> None:
     if ends and n[STATUS] == GOING:
         n[STATUS] = STUCK if locked(a, s) else DONE
         _close_rows(a, s)
+        close_second(s)
 
 
 @kernel

@@ -27,13 +27,13 @@ STAYS, WAITS, GONE = -10, -11, -12      # beside the next step: the call changes
 @inlined
 def past(s: Any, w: int, step: int, what: int) -> int:
     """Visits, misses, last start or last end of a step by a token."""
-    return int(s.worker[w, PAST + PAST_WIDTH * step + what])
+    return int(s.past[w, PAST_WIDTH * step + what])
 
 
 @inlined
 def remember(s: Any, w: int, step: int, what: int, value: int) -> None:
     """Set what `past` tells."""
-    s.worker[w, PAST + PAST_WIDTH * step + what] = value
+    s.past[w, PAST_WIDTH * step + what] = value
 
 
 @inlined
@@ -41,7 +41,16 @@ def count_visit(s: Any, w: int, number: int) -> None:
     """Visits of a step count from 1 and are the log's attempt (F3)."""
     s.worker[w, ATTEMPT] = number
     s.worker[w, VISIT] = stamp(s)
+    come_to(s, w, s.worker[w, STEP])
     remember(s, w, s.worker[w, STEP], VISITS, number)
+
+
+@inlined
+def come_to(s: Any, w: int, step: int) -> None:
+    """Note the first visit of a step, so that what is remembered of it is cleared when the token leaves."""
+    if past(s, w, step, VISITS) == 0 and s.worker[w, VISITED] != step:
+        remember(s, w, step, EARLIER, s.worker[w, VISITED])
+        s.worker[w, VISITED] = step
 
 
 @hot
@@ -85,7 +94,7 @@ def turn(a: Any, s: Any, w: int, go: int, reason: int) -> int:
     return go
 
 
-@hot
+@kernel
 def _part(a: Any, s: Any, w: int, go: int) -> None:
     """Give back the step's units and the holds that end, note the truth, leave the cap."""
     worker, step = s.worker, s.worker[w, STEP]
@@ -113,18 +122,21 @@ def record(a: Any, s: Any, w: int, step: int) -> None:
     _record(a, s, w, plain(step))
 
 
-@hot
+@kernel
 def _record(a: Any, s: Any, w: int, step: int) -> None:
-    if s.worker[w, NUMBER] != 0:
+    if s.worker[w, NUMBER] != 0 or s.n[FORGETS] == 1:
         return
     k = s.n[TRUTHS]
     s.n[TRUTHS] += 1
-    s.truth_keys[k, 0], s.truth_keys[k, 1] = s.n[NOW], s.worker[w, BATCH]
-    s.truth_keys[k, 2], s.truth_keys[k, 3] = step, s.worker[w, ATTEMPT]
+    s.truth_keys[k, 0] = s.n[NOW]
+    s.truth_keys[k, 1] = s.worker[w, BATCH] + ((step & 0xFFFF) << 32) + (s.worker[w, ATTEMPT] << 48)
     if a.numbers[BIOLOGY] == 1:
         look(s, w)
-    for field in range(GIVEN):
-        s.truth[k, field] = s.scratch[field] if a.numbers[BIOLOGY] == 1 else 0.0
+        for field in range(GIVEN):
+            s.truth[k, TRUTH_LATENT + field] = s.scratch[field]
+    else:
+        for field in range(GIVEN):
+            s.truth[k, TRUTH_LATENT + field] = 0.0
 
 
 @inlined
@@ -177,7 +189,7 @@ def _decided(a: Any, s: Any, w: int, band: int, reason: int) -> None:
     note(s, w, DECIDED_KIND, s.n[NOW], float(band), reason, a.numbers[GATE])
 
 
-@inlined
+@kernel
 def _result(a: Any, s: Any, w: int, mark: int, value: float) -> int:
     """Invalid runs are done again, readings out of limits repeated (K6). Returns the next step or END."""
     worker, row = s.worker, s.worker[w, BRANCH]
@@ -227,7 +239,7 @@ def _report(a: Any, s: Any, w: int, reason: int) -> None:
 # ---- panels and leaving
 
 
-@inlined
+@kernel
 def _decide(a: Any, s: Any, w: int) -> None:
     """Each panel of the step takes or rejects the batch."""
     step, b = s.worker[w, STEP], s.worker[w, OF_BATCH]
@@ -297,12 +309,23 @@ def _free_token(s: Any, w: int) -> None:
     worker, n = s.worker, s.n
     b = worker[w, OF_BATCH]
     worker[w, LIFE] = worker[w, STAMP] = worker[w, VISIT] = 0
+    _forget_past(s, w)
     worker[w, LINE_NEXT] = n[SPARE_WORKER]
     n[SPARE_WORKER] = w
     s.batch[b, ALIVE] -= 1
     if s.batch[b, ALIVE] == 0:
         s.batch[b, MAIN] = n[SPARE_BATCH]
         n[SPARE_BATCH] = b
+
+
+@inlined
+def _forget_past(s: Any, w: int) -> None:
+    """Clear the rows of the steps that a token came to."""
+    step = s.worker[w, VISITED]
+    while step >= 0:
+        earlier = past(s, w, step, EARLIER)
+        no_past(s, w, step)
+        step = earlier
 
 
 @inlined

@@ -60,7 +60,7 @@ def in_list(s: Any, first: int, u: int) -> bool:
     return bool(first >= 0)
 
 
-@inlined
+@kernel
 def maintenance_due(a: Any, s: Any, u: int, plan: int) -> None:
     """Maintenance falls due; it never interrupts (B5)."""
     unit = s.unit
@@ -80,7 +80,7 @@ def plan_maintenance(a: Any, s: Any, u: int, plan: int, delay: int) -> None:
 # ---- units given back, and the jobs that come first
 
 
-@hot
+@kernel
 def give_back(a: Any, s: Any, u: int) -> None:
     """Free a unit for whatever reason; care comes first (B5)."""
     s.unit[u, HOLDER] = -1
@@ -99,7 +99,7 @@ def give_back_list(a: Any, s: Any, w: int, head: int) -> None:
     _give_back_from(a, s, first)
 
 
-@hot
+@kernel
 def _give_back_from(a: Any, s: Any, u: int) -> None:
     while u >= 0:
         after = s.unit[u, UNIT_NEXT]
@@ -134,7 +134,7 @@ def _give_taken(a: Any, s: Any, w: int, need: int, people: int) -> None:
         u = after
 
 
-@hot
+@kernel
 def care(a: Any, s: Any, u: int) -> None:
     """Maintained if due, then cleaned, only then free."""
     unit = s.unit
@@ -218,7 +218,7 @@ def part_now(a: Any, s: Any, w: int) -> bool:
     return bool(need < s.worker[w, STAGES_END] and 0 <= a.needs[need, FOR_S] < s.worker[w, SECONDS])
 
 
-@hot
+@kernel
 def stage(a: Any, s: Any, w: int) -> None:
     """The stage of the work falls due after its remaining seconds (B1, N5)."""
     worker = s.worker
@@ -236,7 +236,7 @@ def stage(a: Any, s: Any, w: int) -> None:
             due(a, s, delay, JOB_END, s.unit[w, POOL], s.unit[w, UNIT_NUMBER], w, worker[w, STAMP])
 
 
-@inlined
+@kernel
 def end_part(a: Any, s: Any, w: int) -> None:
     """A part is given back; on with the next stage."""
     need = s.worker[w, STAGE]
@@ -344,6 +344,7 @@ def shift(a: Any, s: Any, c: int) -> None:
     opens = s.calendar[c, CALENDAR_OPEN] == 0
     end = a.openings[s.calendar[c, OPENING], 1]
     s.calendar[c, CALENDAR_OPEN] = opens
+    s.n[AVAILABLE + (a.numbers[POOLS] + c) // WORD] ^= 1 << (a.numbers[POOLS] + c) % WORD
     for k in range(a.calendars[c, CALENDAR_POOLS], a.calendars[c, CALENDAR_POOLS_END]):
         p = a.lists[k]
         s.pool[p, POOL_OPEN] = opens

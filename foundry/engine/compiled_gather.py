@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from foundry.engine.arrays import *
-from foundry.engine.compiled_batches import WAITS, count_visit, end_of_step, leave, record, remember, turn
+from foundry.engine.compiled_batches import WAITS, come_to, count_visit, end_of_step, leave, record, remember, turn
 from foundry.engine.compiled_latent import begin_environment
 from foundry.engine.compiled_lines import enter, step_out
 from foundry.engine.compiled_sides import cancel, step_out_of_run
@@ -88,6 +88,7 @@ def _new_run(a: Any, s: Any, best: int) -> int:
     run = new_token(a, s, b, s.batch[b, TOKENS_MADE], worker[best, PATH], plain(-1))
     worker[run, IS_RUN] = 1
     worker[run, STEP], worker[run, ATTEMPT] = step, worker[best, ATTEMPT]
+    come_to(s, run, step)
     worker[run, RANK], worker[run, SHIFT_NOW], worker[run, LATEST] = worker[best, RANK], a.steps[step, SHIFT], NEVER
     formed = s.line[a.steps[step, GATHER_LINE], RUNS_FORMED]
     worker[run, RUN_NUMBER] = formed

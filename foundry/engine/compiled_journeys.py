@@ -38,26 +38,28 @@ def proceed(a: Any, s: Any, w: int, go: int) -> None:
 
 @hot
 def move(a: Any, s: Any, w: int, go: int) -> int:
-    """One stroke of a token on its way; returns what comes next."""
+    """One stroke of a token on its way, as far down this list as it comes; returns what comes next."""
     if go >= 0:
-        return _visit(a, s, w, go)
+        go = _visit(a, s, w, go)
     if go == TO_JOIN:
-        return _join(a, s, w)
+        go = _join(a, s, w)
     if go == TO_CULTURE:
-        return _culture(a, s, w)
+        go = _culture(a, s, w)
     if go == TO_QUEUE:
-        return _queue(a, s, w)
-    if go == TO_LINE:
-        return _line(a, s, w)
-    if go == TO_LINE_OR_ASIDE:
-        return _line_or_aside(a, s, w)
-    if go == TO_STAND:
-        return _stand(a, s, w)
-    if go == TO_ASIDE:
-        return _aside(a, s, w)
+        go = _queue(a, s, w)
     if go == TO_REDO:
-        return _redo(a, s, w)
-    return _resume(a, s, w)
+        go = _redo(a, s, w)
+    if go == TO_LINE:
+        go = _line(a, s, w)
+    if go == TO_LINE_OR_ASIDE:
+        go = _line_or_aside(a, s, w)
+    if go == TO_ASIDE:
+        go = _aside(a, s, w)
+    if go == TO_STAND:
+        go = _stand(a, s, w)
+    if go == TO_RESUME:
+        go = _resume(a, s, w)
+    return go
 
 
 @inlined
@@ -169,7 +171,7 @@ def _queue(a: Any, s: Any, w: int) -> int:
     return late(a, s, w) if s.n[NOW] > s.worker[w, LATEST] else gather(a, s, w)
 
 
-@inlined
+@kernel
 def late(a: Any, s: Any, w: int) -> int:
     """The rule of a window that has passed."""
     step = s.worker[w, STEP]
@@ -202,7 +204,7 @@ def _line_or_aside(a: Any, s: Any, w: int) -> int:
     return TO_ASIDE
 
 
-@inlined
+@kernel
 def _aside(a: Any, s: Any, w: int) -> int:
     if blocked(a, s, w):
         return _wait_ready(s, w, IN_ASIDE)
@@ -289,7 +291,7 @@ def note_work(s: Any, w: int, reason: int) -> None:
     note(s, w, WORKED_KIND, s.worker[w, SINCE_S], amount, reason, -1)
 
 
-@inlined
+@kernel
 def _redo(a: Any, s: Any, w: int) -> int:
     """Everything this step took is given back, and the step is done again (B2 redo)."""
     give_back_list(a, s, w, TAKEN)
@@ -309,7 +311,7 @@ def _redo(a: Any, s: Any, w: int) -> int:
     return TO_LINE
 
 
-@inlined
+@kernel
 def _resume(a: Any, s: Any, w: int) -> int:
     """On with the remaining seconds when all it keeps is up and open, and its people are there again (B1)."""
     if blocked(a, s, w):

@@ -29,7 +29,8 @@ from processes.cells import (
 from processes.operations import FROZEN
 from qc.measurement import CONTAINERS, measure
 
-DRIVER_CODES = tuple(ATTRIBUTES[name].code for name in ("vials", "vessels", "volume_l", "cells_1e9"))
+DRIVER_NAMES = ("vials", "vessels", "volume_l", "cells_1e9")
+DRIVER_CODES, CELLS_DRIVER = tuple(ATTRIBUTES[name].code for name in DRIVER_NAMES), DRIVER_NAMES.index("cells_1e9")
 NEW_RECORD = new_record()
 FIELD_COUNT, CAUSE_COUNT, FIRST_HAZARD = len(FIELDS), len(CAUSES), THRESHOLD_CONTAMINATION - 1
 
@@ -44,6 +45,8 @@ def _copy(source: Any, target: Any, count: int) -> None:
 def _clear_culture(s: Any, w: int) -> None:
     for k in range(AMOUNT + 1):
         s.culture[w, k] = 0.0
+    if s.n[LOOKED] == w:
+        s.n[LOOKED] = -1
 
 
 @inlined
@@ -67,15 +70,20 @@ def new_cells(a: Any, s: Any, w: int) -> None:
             record[THRESHOLD_CONTAMINATION + 3 * cause] = -math.log(drawn)
 
 
-@hot
+@kernel
 def look(s: Any, w: int) -> None:
-    """Bring the record at this second to the scratch place OUT; nothing is kept (K5)."""
-    rules.peek(s.record[w], s.culture[w], float(s.n[NOW]), s.scratch[OUT:GIVEN])
+    """Bring the record at this second to the scratch place OUT, unless it stands there; nothing is kept (K5)."""
+    n = s.n
+    if n[LOOKED] != w or n[LOOKED_S] != n[NOW]:
+        rules.peek(s.record[w], s.culture[w], float(n[NOW]), s.scratch[OUT:GIVEN])
+        n[LOOKED], n[LOOKED_S] = w, n[NOW]
 
 
 @inlined
 def _keep(s: Any, w: int) -> None:
+    """Store OUT; the record may change now."""
     rules.keep(s.record[w], s.scratch[OUT:GIVEN], float(s.n[NOW]))
+    s.n[LOOKED] = -1
 
 
 @inlined
@@ -91,8 +99,11 @@ def begin_environment(a: Any, s: Any, w: int) -> None:
 def end_environment(a: Any, s: Any, w: int) -> None:
     """Record up to date, exposure to rare causes, then the jump and the environment that begins with it (K1, K3)."""
     step, now = s.worker[w, STEP], float(s.n[NOW])
+    exposed = s.worker[w, NUMBER] == 0 and a.numbers[HAZARDS_ON] == 1
+    if not exposed and a.steps[step, JUMP] == 0:
+        return
     look(s, w)
-    struck = s.worker[w, NUMBER] == 0 and a.numbers[HAZARDS_ON] == 1 and _expose(a, s, w)
+    struck = exposed and _expose(a, s, w)
     if a.steps[step, JUMP] == 0:
         if struck:
             _keep(s, w)
@@ -147,6 +158,7 @@ def sample_cells(a: Any, s: Any, w: int, row: int, side: int) -> None:
     if a.numbers[BIOLOGY] == 0:
         return
     look(s, w)
+    s.n[LOOKED] = -1
     _copy(s.scratch, s.record[side], FIELD_COUNT)
     taken = a.floats[a.branches[row, BRANCH_FLOATS] + SAMPLE_CELLS]
     if taken > 0:
@@ -183,6 +195,8 @@ def driver(a: Any, s: Any, w: int) -> float:
         return float(s.batch[s.worker[w, OF_BATCH], MINOR + code - FIRST_DEVIATION])
     if a.numbers[BIOLOGY] == 0:
         return 0.0
+    if code != CELLS_DRIVER:                                # only jumps change the others
+        return float(rules.attribute(DRIVER_CODES[code], s.record[w], float(s.n[NOW])))
     look(s, w)
     return float(rules.attribute(DRIVER_CODES[code], s.scratch[OUT:GIVEN], float(s.n[NOW])))
 

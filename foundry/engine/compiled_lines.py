@@ -15,7 +15,7 @@ def poke(s: Any) -> None:
     s.n[POKED] = 1
 
 
-@hot
+@kernel
 def enter(s: Any, w: int, line: int) -> None:
     """Join a line, by rank from behind."""
     worker = s.worker
@@ -47,9 +47,10 @@ def _open_line(s: Any, line: int) -> None:
     s.line[place, ACTIVE_LINE] = line
     s.line[line, PLACE] = place
     s.n[ACTIVE] = place + 1
+    s.n[EASY_LINES] += s.line[line, EASY]
 
 
-@hot
+@kernel
 def step_out(s: Any, w: int) -> None:
     """Take a worker out of its line."""
     worker = s.worker
@@ -71,6 +72,7 @@ def step_out(s: Any, w: int) -> None:
         s.line[moved, PLACE] = place
         s.line[line, PLACE] = -1
         s.n[ACTIVE] = last
+        s.n[EASY_LINES] -= s.line[line, EASY]
 
 
 @inlined
@@ -148,7 +150,7 @@ def link(s: Any, w: int, kind: int) -> None:
     _link(s, w, plain(kind))
 
 
-@hot
+@kernel
 def _link(s: Any, w: int, kind: int) -> None:
     worker, n = s.worker, s.n
     if worker[w, LINKED] != 0:
@@ -170,7 +172,7 @@ def _link(s: Any, w: int, kind: int) -> None:
         worker[after, LINK_BEFORE] = w
 
 
-@hot
+@kernel
 def unlink(s: Any, w: int) -> None:
     """Take a worker out of the list it is in, if any."""
     worker, n = s.worker, s.n

@@ -1,6 +1,6 @@
 """The handing out of work in the compiled engine (N2), once a round. Rule by rule that of lines.py."""
 
-# ruff: noqa: F403, F405, SIM110 - columns are the words of the engine; njit takes plain loops
+# ruff: noqa: F403, F405 - columns are the words of the engine; njit takes plain loops
 from __future__ import annotations
 
 from typing import Any
@@ -28,7 +28,8 @@ def hand_out(a: Any, s: Any) -> None:
         for p in range(a.numbers[POOLS]):
             s.pool[p, KEPT_BACK] = 0
         n[RESERVING] = 0
-    _let_go(a, s)
+    if n[EASY_LINES] > 0:
+        _let_go(a, s)
     count = _candidates(a, s)
     while count > 0:
         best = _highest(s, count)
@@ -68,20 +69,18 @@ def _candidates(a: Any, s: Any) -> int:
     count = 0
     for k in range(s.n[ACTIVE]):
         line = s.line[k, ACTIVE_LINE]
-        calendar = a.lines[line, LINE_START_ON]
-        if (calendar < 0 or s.calendar[calendar, CALENDAR_OPEN] == 1) and (a.lines[line, RESERVE] != 0 or _available(a, s, line)):
-            s.line[count, CANDIDATE] = line
-            count += 1
+        s.line[count, CANDIDATE] = line                     # written over by the next if it is none: no branch to be guessed
+        count += int(_available(a, s, line))
     return count
 
 
 @inlined
 def _available(a: Any, s: Any, line: int) -> bool:
-    """Whether all pools without which nothing can start are open and have a free unit."""
-    for k in range(a.numbers[MASK_WORDS]):
-        if a.lists[a.lines[line, MASK] + k] & ~s.n[AVAILABLE + k] != 0:
-            return False
-    return True
+    """Whether all that must be there for anything to start is there: pools open and with a free unit, the calendar open."""
+    missing = a.lines[line, MASK] & ~s.n[AVAILABLE]
+    for k in range(1, a.numbers[MASK_WORDS]):
+        missing |= a.lists[a.lines[line, MORE_MASK] + k - 1] & ~s.n[AVAILABLE + k]
+    return bool(missing == 0)
 
 
 @inlined

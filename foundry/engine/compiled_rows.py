@@ -1,55 +1,70 @@
 """Rows of a compiled run in the order of the log (L2).
 
-A run appends its rows in the order of their ends, so only rows that end in the same second have to be sorted, and they are few.
+A run appends its rows in the order of their ends, so only rows that end in the same second have to be sorted. They are few and just
+written, so they are sorted where they stand when their second is over.
 """
 
+# ruff: noqa: F403, F405 - columns are the words of the engine; njit takes plain loops
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-from numba import njit
-
-from foundry.events import as_events
-
-FEW = 512                           # rows of one second that are sorted by insertion
+from foundry.engine.compiled_state import *
 
 
-def ordered(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Rows sorted as by `events.as_events`; ``rows`` come with times that never decrease."""
-    places = np.arange(len(rows))
-    if not _sort_seconds(rows, places):
-        return as_events(rows)      # type: ignore[arg-type]
-    return rows[places]
+@kernel
+def close_second(s: Any) -> None:
+    """Put the rows of this second in order, as by `events.sorted_events`."""
+    n, first = s.n, s.n[SECOND]
+    if n[ROWS] - first > FEW:
+        n[JUMBLED] = 1
+    elif _find_places(s, first, n[ROWS] - first):
+        _take_places(s, first, n[ROWS] - first)
+    n[SECOND] = n[ROWS]
 
 
-@njit(cache=True, nogil=True)
-def _sort_seconds(rows: Any, places: Any) -> bool:
-    """Put the places of rows of each second in order; False when a second has too many rows."""
-    first = 0
-    for k in range(1, len(places)):
-        if rows[k]["time_s"] != rows[first]["time_s"]:
-            first = k
-        if k - first > FEW:
-            return False
+@inlined
+def _find_places(s: Any, first: int, count: int) -> bool:
+    """Write to ``places`` which row belongs at each place, by insertion; whether any row has to move."""
+    moved, places = False, s.places
+    for k in range(count):
         place = k
-        while place > first and _before(rows[k], rows[places[place - 1]]):
+        while place > 0 and _before(s.rows[first + k], s.rows[first + places[place - 1]]):
             places[place] = places[place - 1]
             place -= 1
         places[place] = k
-    return True
+        moved = moved | (place < k)
+    return moved
 
 
-@njit(inline="always")
+@inlined
+def _take_places(s: Any, first: int, count: int) -> None:
+    """Move each row once, round by round of rows that change places; the row behind the last is free to hold one."""
+    rows, places, spare = s.rows, s.places, s.n[ROWS]
+    for k in range(count):
+        if places[k] != k:
+            rows[spare] = rows[first + k]
+            free, wanted = k, places[k]
+            while wanted != k:
+                rows[first + free] = rows[first + wanted]
+                places[free] = free
+                free, wanted = wanted, places[wanted]
+            rows[first + free] = rows[spare]
+            places[free] = free
+
+
+@inlined
+def _kind_and_batch(row: Any) -> int:
+    return (int(row["kind"]) << 32) + int(row["batch"])
+
+
+@inlined
 def _before(row: Any, other: Any) -> bool:
     """Whether a row comes before another of the same second: by all integer columns from left to right."""
-    if row["since_s"] != other["since_s"]:
-        return bool(row["since_s"] < other["since_s"])
-    if row["kind"] != other["kind"]:
-        return bool(row["kind"] < other["kind"])
-    if row["batch"] != other["batch"]:
-        return bool(row["batch"] < other["batch"])
+    since, other_since = row["since_s"], other["since_s"]
+    key, other_key = _kind_and_batch(row), _kind_and_batch(other)
+    if (since != other_since) | (key != other_key):             # most differ here, in no order to be guessed: one branch, not three
+        return bool((since < other_since) | ((since == other_since) & (key < other_key)))
     if row["product"] != other["product"]:
         return bool(row["product"] < other["product"])
     if row["token"] != other["token"]:

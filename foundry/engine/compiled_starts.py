@@ -110,7 +110,9 @@ def new_token(a: Any, s: Any, b: int, number: int, path: int, row: int) -> int:
     else:
         w = n[WORKERS]
         n[WORKERS] += 1
-    for k in range(worker.shape[1]):
+        for step in range(a.numbers[STEPS]):
+            no_past(s, w, step)
+    for k in range(WORKER_COLUMNS):
         worker[w, k] = 0
     worker[w, LIFE] = stamp(s)
     worker[w, BATCH], worker[w, NUMBER], worker[w, OF_BATCH] = s.batch[b, BATCH_NUMBER], number, b
@@ -119,9 +121,8 @@ def new_token(a: Any, s: Any, b: int, number: int, path: int, row: int) -> int:
     worker[w, CAME_S] = worker[w, SINCE_S] = n[NOW]
     worker[w, LINE] = worker[w, TAKEN] = worker[w, HELD] = worker[w, STEP] = -1
     worker[w, CANCELLED] = worker[w, FORKED_AT] = worker[w, RUN] = worker[w, RUN_NUMBER] = worker[w, FIRST_MEMBER] = -1
+    worker[w, VISITED] = -1
     worker[w, WHERE], worker[w, STATE] = IN_START, CULTURE_STATE
-    for step in range(a.numbers[STEPS]):
-        worker[w, PAST + PAST_WIDTH * step + BEGUN] = worker[w, PAST + PAST_WIDTH * step + OVER] = -1
     s.batch[b, ALIVE] += 1
     n[TOKENS] += 1
     return int(w)

@@ -34,6 +34,7 @@ from foundry.engine.arrays import (
     POOLS,
     STARVATION_S,
     STEPS,
+    UNHINDERED,
     UNITS,
     UNITS_A_WORD,
     WORD,
@@ -42,6 +43,7 @@ from foundry.engine.arrays import (
     Floats,
     Ints,
 )
+from foundry.engine.readable import REREADS
 from foundry.events import EVENTS
 from foundry.tables import NEVER
 from processes.cells import CULTURE, FIELDS
@@ -49,9 +51,13 @@ from processes.cells import CULTURE, FIELDS
 (NOW, STATUS, HAPPENED, INSTANT, ROUNDS, POKED, STAMPS, HEAP, URGENT, URGENT_END, NORMAL, NORMAL_END, ROWS, TRUTHS, ACTIVE, RESERVING,
  WORKERS, SPARE_WORKER, BATCHES, SPARE_BATCH, TOKENS, STARTS, STARTS_END, IN_CAP, STARTED, ENDED_BATCHES, WARNINGS, ENDING, AT_H, WATCH_AT,
  PAUSABLE, PAUSABLE_END, STOPPED_ONES, STOPPED_END, SEED, REPLICATION, MOVING, MOVES_TO,
- VISIT_INSTANT, VISITS_NOW, AVAILABLE) = range(41)
-"""Places in ``n``. MOVING, MOVES_TO: token on its way to a step, -1 none;
-AVAILABLE: first word of the mask of pools that are open and have a free unit; after it the pools picked for a start."""
+ VISIT_INSTANT, VISITS_NOW, STROKES, SECOND, JUMBLED, FORGETS, EASY_LINES, LOOKED,
+ LOOKED_S, AVAILABLE) = range(48)
+"""Places in ``n``. MOVING, MOVES_TO: token on its way to a step, -1 none; STROKES: so many more surely find room; SECOND: first row of
+this second; JUMBLED 1: a second had too many rows to sort at once; FORGETS 1: rows and records are not kept;
+EASY_LINES: those of the lines in which somebody waits that are EASY; LOOKED, LOOKED_S: whose record OUT is, and when, -1 nobody's;
+AVAILABLE: first word of the mask of pools that are open and have a free unit, and of calendars that are open; after it the pools picked
+for a start."""
 
 GOING, DONE, CRAMPED, STUCK, SPENT, EMPTY = range(6)
 """STATUS: still going, done, an array is too small, a deadlock, a budget is spent, nothing is due any more."""
@@ -59,12 +65,16 @@ GOING, DONE, CRAMPED, STUCK, SPENT, EMPTY = range(6)
 (LIFE, STAMP, WHERE, BATCH, NUMBER, RANK, ORDER, SHIFT_NOW, LINE, LINE_NEXT, LINE_BEFORE, TAKEN, HELD, STAGE, STAGES_END, WORKED_S, BEGAN_S,
  SECONDS, READY, LINKED, LINK_NEXT, LINK_BEFORE, JOB, JOB_COUNT, OF_BATCH, BRANCH, PATH, CAME_S, SINCE_S, STATE, STEP, ATTEMPT, VISIT,
  LATEST, BEFORE_S, CANCELLED, RETESTED, SIDE_NEXT, SIDE_BEFORE, FORKED_AT, TOLD, STOPPED_BEFORE, STUCK_NOW, IS_RUN,
- RUN, RUN_NUMBER, FIRST_MEMBER, MEMBER_NEXT, MEMBERS, BROKE_OFF, SHARED_BATCH, SHARED_PATH, SHARED_ATTEMPT, PAST) = range(54)
+ RUN, RUN_NUMBER, FIRST_MEMBER, MEMBER_NEXT, MEMBERS, BROKE_OFF, SHARED_BATCH, SHARED_PATH, SHARED_ATTEMPT, VISITED) = range(54)
 """Columns of ``worker``. RANK: priority and time queued, ORDER: batch and number, together the rank in a line (N2); TAKEN and HELD: first
 unit of a list; FORKED_AT: step of its fork while its batch waits for it, else -1; RUN: worker it goes with, RUN_NUMBER: shown in the log;
-SHARED_…: address of the draws it shares with its run; PAST: four columns for each step."""
-VISITS, MISSES, BEGUN, OVER = range(4)          # number of visits, bands that did not go on, last start and last end (-1: none)
-PAST_WIDTH = 4
+SHARED_…: address of the draws it shares with its run; VISITED: the step
+that it came to last for the first time, -1 none."""
+WORKER_COLUMNS = 54
+VISITS, MISSES, BEGUN, OVER, EARLIER = range(5)
+"""Columns of ``past`` for each step of a worker: number of visits, bands that did not go on, last start and last end (-1: none), and the
+step VISITED before this one: so what a token leaves behind is cleared at the cost of what it did."""
+PAST_WIDTH = 5
 
 NOT_READY, WAITS_READY, IS_READY = range(3)
 PAUSABLE_LINK, STOPPED_LINK = 1, 2
@@ -82,7 +92,9 @@ JOBS_DONE = 28
 POOL_OPEN, CLOSING, FREE, FIRST_FREE, KEPT_BACK, WANTED_NOW, LEFT_OVER, ASKED = range(8)
 """Columns of ``pool``. FIRST_FREE: no unit is free in words before; KEPT_BACK: reserved; the last three are scratch."""
 POOL_COLUMNS = 8
-HEAD, TAIL, PLACE, ACTIVE_LINE, CANDIDATE, RUNS_FORMED = range(6)   # of ``line``; ACTIVE_LINE and CANDIDATE are lists of lines
+HEAD, TAIL, PLACE, EASY, ACTIVE_LINE, CANDIDATE, RUNS_FORMED = range(7)
+"""Columns of ``line``. EASY 1: UNHINDERED; ACTIVE_LINE and CANDIDATE are lists of lines."""
+LINE_COLUMNS = 7
 CALENDAR_OPEN, OPENING = range(2)
 (BATCH_NUMBER, MAIN, TOKENS_MADE, FIRST_SIDE, LAST_SIDE, MINOR, MAJOR, BATCH_ENDED, BATCH_IN_CAP, ALIVE, DECIDED, FIRST_REASON,
  OUTCOMES) = range(13)              # OUTCOMES: of each panel, -1 open, 0 rejected, 1 released
@@ -111,14 +123,13 @@ def entry(function: Function) -> Function:
 def kernel(function: Function) -> Function:
     """Compiled once, to be called by compiled functions alone: without a way in from Python it compiles in a fifth of the time.
 
-    It is called with plain integers (`plain`): a literal argument would make a copy of it. Arrays are not counted: to count
-    forty of them at each call would cost more than all the rest.
+    It is called with plain integers (`plain`): a literal argument would make a copy of it.
     """
     return cast(Function, njit(**INNER)(function))
 
 
 def hot(function: Function) -> Function:
-    """A kernel called so often that to hand it forty arrays would take longer than its work: LLVM puts it where it is called."""
+    """A kernel of the main loop with one caller: LLVM puts it there."""
     return cast(Function, njit(forceinline=True, **INNER)(function))
 
 
@@ -138,6 +149,7 @@ class State(NamedTuple):
 
     n: Ints
     worker: Ints
+    past: Ints                      # of a worker, step after step
     record: Floats                  # truth of a worker's cells
     culture: Floats                 # parameters of their environment; EXPOSED_S, READING, AMOUNT
     unit: Ints
@@ -148,9 +160,10 @@ class State(NamedTuple):
     normal: Ints                    # who may go on, after all calls
     starts: Ints                    # (since, number) of starts that wait for the cap
     warnings: Ints                  # (batch, step) that waited long
-    truth_keys: Ints                # (time, batch, step, attempt)
-    truth: Floats
+    truth_keys: Ints                # `TRUTH` as integers: time; batch, step and attempt
+    truth: Floats                   # the same memory as floats
     rows: Any                       # events.EVENTS
+    places: Ints                    # scratch of `close_second`
     pool: Ints
     free: Ints                      # bits of free units
     line: Ints
@@ -158,76 +171,144 @@ class State(NamedTuple):
     scratch: Floats
 
 
-def new_state(a: Arrays, seed: int, replication: int) -> State:
-    """State before anything has happened."""
+TRUTH = np.dtype([("time_s", "<i8"), ("batch", "<i4"), ("step", "<i2"), ("attempt", "<i2"), ("latent", "<f8", (len(FIELDS),))])
+TRUTH_LATENT = 2                    # words before the latent fields
+WIDTHS = {"worker": WORKER_COLUMNS, "record": len(FIELDS), "culture": CULTURE + 3, "heap": 4, "urgent": 5, "normal": 2, "starts": 2,
+          "warnings": 2, "truth": TRUTH_LATENT + len(FIELDS), "truth_keys": TRUTH_LATENT + len(FIELDS), "pool": POOL_COLUMNS,
+          "line": LINE_COLUMNS, "calendar": 2}
+"""Columns that every state has (`Board`)."""
+
+
+def new_state(a: Arrays) -> State:
+    """Room for the state of a run; `clear` fills it."""
     count = a.numbers
     pools, units, steps = int(count[POOLS]), int(count[UNITS]), int(count[STEPS])
-    workers = units + 64
-    n = np.zeros(AVAILABLE + count[MASK_WORDS] + count[MOST_NEEDS] + 1, np.int64)
-    n[[SEED, REPLICATION, WORKERS]] = seed, replication, units
-    n[[SPARE_WORKER, SPARE_BATCH, INSTANT, MOVING, VISIT_INSTANT]] = -1
-    n[[PAUSABLE, PAUSABLE_END, STOPPED_ONES, STOPPED_END]] = -1
+    workers = units + 1024
+
+    def integers(*shape: int) -> Ints:
+        return np.empty(shape, np.int64)
+
+    def floats(*shape: int) -> Floats:
+        return np.zeros(shape)
+
+    truth = np.empty(1024, TRUTH)
+    return State(
+        n=integers(AVAILABLE + count[MASK_WORDS] + count[MOST_NEEDS] + 1),
+        worker=integers(workers, WORKER_COLUMNS), past=integers(workers, PAST_WIDTH * steps),
+        record=floats(workers, len(FIELDS)), culture=floats(workers, CULTURE + 3),
+        unit=integers(units, JOBS_DONE + count[JOB_KINDS]),
+        batch=integers(64, OUTCOMES + count[PANELS]), results=floats(64, count[BRANCHES] + count[ASSAYS]),
+        heap=integers(16 * workers, 4), urgent=integers(16 * workers, 5), normal=integers(16 * workers, 2),
+        starts=integers(64, 2), warnings=integers(16 * workers, 2),
+        truth_keys=_words(truth, np.int64), truth=_words(truth, np.float64), rows=np.empty(65536, EVENTS), places=integers(FEW),
+        pool=integers(pools, POOL_COLUMNS), free=integers(a.pools[-1, FREE_WORDS_END] if pools else 0),
+        line=integers(count[LINES], LINE_COLUMNS), calendar=integers(len(a.calendars), 2), scratch=floats(HAZARD + 5))
+
+
+def _words(truth: Any, of: Any) -> Any:
+    """The memory of records, a row for each, as words."""
+    return truth.view(of).reshape(len(truth), -1)
+
+
+@kernel
+def clear(a: Any, s: Any, seed: int, replication: int, forgets: int) -> None:
+    """The state before anything has happened, whatever there was."""
+    n, count = s.n, a.numbers
+    for k in range(len(n)):
+        n[k] = 0
+    n[SEED], n[REPLICATION], n[FORGETS], n[WORKERS] = seed, replication, forgets, count[UNITS]
+    n[SPARE_WORKER] = n[SPARE_BATCH] = n[INSTANT] = n[MOVING] = n[VISIT_INSTANT] = n[LOOKED] = -1
+    n[PAUSABLE] = n[PAUSABLE_END] = n[STOPPED_ONES] = n[STOPPED_END] = -1
     n[WATCH_AT] = max(1, count[STARVATION_S] // 4)
-    line = np.full((count[LINES], RUNS_FORMED + 1), -1, np.int64)
-    line[:, RUNS_FORMED] = 0
-    state = State(
-        n, np.zeros((workers, PAST + PAST_WIDTH * steps), np.int64), np.zeros((workers, len(FIELDS))), np.zeros((workers, CULTURE + 3)),
-        np.zeros((units, JOBS_DONE + count[JOB_KINDS]), np.int64), np.zeros((16, OUTCOMES + count[PANELS]), np.int64),
-        np.zeros((16, count[BRANCHES] + count[ASSAYS])), np.zeros((4 * units + 256, 4), np.int64),
-        np.zeros((4 * workers, 5), np.int64), np.zeros((4 * workers, 2), np.int64), np.zeros((16, 2), np.int64),
-        np.zeros((16, 2), np.int64), np.zeros((1024, 4), np.int64), np.zeros((1024, len(FIELDS))), np.empty(16384, EVENTS),
-        np.zeros((pools, POOL_COLUMNS), np.int64), np.zeros(a.pools[-1, FREE_WORDS_END] if pools else 0, np.int64), line,
-        np.zeros((len(a.calendars), 2), np.int64), np.zeros(HAZARD + 5))
-    state.calendar[:, OPENING] = a.calendars[:, CALENDAR_OPENINGS]
-    state.worker[:units, [TAKEN, HELD, LINE]] = -1
-    _new_pools(a, state)
-    return state
+    for line in range(len(s.line)):
+        for k in range(LINE_COLUMNS):
+            s.line[line, k] = -1
+        s.line[line, EASY], s.line[line, RUNS_FORMED] = a.lines[line, UNHINDERED], 0
+    for c in range(len(a.calendars)):
+        s.calendar[c, CALENDAR_OPEN], s.calendar[c, OPENING] = 0, a.calendars[c, CALENDAR_OPENINGS]
+    for word in range(len(s.free)):
+        s.free[word] = 0
+    for p in range(count[POOLS]):
+        _clear_pool(a, s, p)
+        for number in range(a.pools[p, POOL_COUNT]):
+            _clear_unit(a, s, p, number)
 
 
-def _new_pools(a: Arrays, s: State) -> None:
-    """Pools without a calendar are open; all units are free."""
-    for p in range(len(a.pools)):
-        row = a.pools[p]
-        count, first, word = int(row[POOL_COUNT]), int(row[POOL_UNITS]), int(row[FREE_WORDS])
-        is_open = row[POOL_CALENDAR] < 0
-        s.pool[p, [POOL_OPEN, CLOSING, FREE, FIRST_FREE]] = is_open, NEVER, count, word
-        if is_open and count:
-            s.n[AVAILABLE + p // WORD] |= 1 << p % WORD
-        for k in range(count):
-            s.free[word + k // UNITS_A_WORD] |= 1 << k % UNITS_A_WORD
-        units = s.unit[first : first + count]
-        units[:, POOL], units[:, UNIT_NUMBER] = p, np.arange(count)
-        units[:, [HOLDER, UNIT_JOB, SHOWN, WANTED, UNIT_NEXT, USE]] = -1
-        units[:, RUNS] = row[FAILS] and row[WORKING_CLOCK]
+@inlined
+def _clear_pool(a: Any, s: Any, p: int) -> None:
+    """Open without a calendar; all units are free."""
+    pool, units = s.pool, a.pools[p, POOL_COUNT]
+    for k in range(POOL_COLUMNS):
+        pool[p, k] = 0
+    pool[p, POOL_OPEN] = a.pools[p, POOL_CALENDAR] < 0
+    pool[p, CLOSING], pool[p, FREE], pool[p, FIRST_FREE] = NEVER, units, a.pools[p, FREE_WORDS]
+    if pool[p, POOL_OPEN] == 1 and units > 0:
+        s.n[AVAILABLE + p // WORD] |= 1 << p % WORD
 
 
-def grown(a: Arrays, s: State) -> State:
-    """The same state with longer arrays, where the room that `cramped` asks for is not left or nearly used up."""
-    n = s.n
-    live, forks = int(n[WORKERS] + a.numbers[UNITS]) + 64, len(a.branches) + 2 + int(n[TOKENS] * a.numbers[ANY_GATHER])
-    asked = {"worker": n[WORKERS] + forks, "batch": n[BATCHES] + 2, "heap": n[HEAP] + live, "urgent": n[URGENT_END] + live,
-             "normal": n[NORMAL_END] + live, "starts": n[STARTS_END] + 2, "warnings": n[WARNINGS] + live, "truth": n[TRUTHS] + 8,
-             "rows": n[ROWS] + 2 * live + 1200}
-    asked |= {"record": asked["worker"], "culture": asked["worker"], "results": asked["batch"], "truth_keys": asked["truth"]}
-    longer: dict[str, Any] = {}
-    for name, count in asked.items():
-        old = getattr(s, name)
-        if count > len(old):
-            longer[name] = np.zeros((2 * int(count), *old.shape[1:]), old.dtype)
-            longer[name][: len(old)] = old
-    return s._replace(**longer)
+@inlined
+def _clear_unit(a: Any, s: Any, p: int, number: int) -> None:
+    """Up, clean and free; its job has never begun."""
+    u, unit, worker = a.pools[p, POOL_UNITS] + number, s.unit, s.worker
+    s.free[a.pools[p, FREE_WORDS] + number // UNITS_A_WORD] |= 1 << number % UNITS_A_WORD
+    for k in range(unit.shape[1]):
+        unit[u, k] = 0
+    unit[u, POOL], unit[u, UNIT_NUMBER] = p, number
+    unit[u, HOLDER] = unit[u, UNIT_JOB] = unit[u, SHOWN] = unit[u, WANTED] = unit[u, UNIT_NEXT] = unit[u, USE] = -1
+    unit[u, RUNS] = a.pools[p, FAILS] == 1 and a.pools[p, WORKING_CLOCK] == 1
+    for k in range(WORKER_COLUMNS):
+        worker[u, k] = 0
+    worker[u, TAKEN] = worker[u, HELD] = worker[u, LINE] = -1
+
+
+FEW = 512                           # rows of one second that are sorted by insertion
+STROKES_AT_ONCE = 8                 # as many strokes as find room do not look for it
+
+
+@inlined
+def _asked(a: Any, s: Any) -> Any:
+    """Rows that so many strokes need at most: workers, batches, due, calls, going on, starts, warnings, records, log."""
+    n, strokes = s.n, STROKES_AT_ONCE
+    workers = n[WORKERS] + strokes * (len(a.branches) + 2 + n[TOKENS] * a.numbers[ANY_GATHER])
+    live = strokes * (workers + a.numbers[UNITS] + 64)
+    return (workers, n[BATCHES] + 2 * strokes, n[HEAP] + live, n[URGENT_END] + live, n[NORMAL_END] + live, n[STARTS_END] + 2 * strokes,
+            n[WARNINGS] + live, n[TRUTHS] + 8 * strokes, n[ROWS] + 2 * live + strokes * (REREADS + 200))
 
 
 @inlined
 def cramped(a: Any, s: Any) -> bool:
-    """Whether the next step of the run might not find room."""
-    n = s.n
-    live = n[WORKERS] + a.numbers[UNITS] + 64
-    return bool(
-        n[WORKERS] + len(a.branches) + 2 + n[TOKENS] * a.numbers[ANY_GATHER] > len(s.worker) or n[BATCHES] + 2 > len(s.batch)
-        or n[HEAP] + live > len(s.heap) or n[URGENT_END] + live > len(s.urgent)
-        or n[NORMAL_END] + live > len(s.normal) or n[STARTS_END] + 2 > len(s.starts)
-        or n[WARNINGS] + live > len(s.warnings) or n[TRUTHS] + 8 > len(s.truth) or n[ROWS] + 2 * live + 1200 > len(s.rows))
+    """Whether the next stroke of the run might not find room."""
+    s.n[STROKES] -= 1
+    return s.n[STROKES] < 0 and _short_of_room(a, s)
+
+
+@kernel
+def _short_of_room(a: Any, s: Any) -> bool:
+    workers, batches, due, calls, normal, starts, warnings, truths, rows = _asked(a, s)
+    if (workers > len(s.worker) or batches > len(s.batch) or due > len(s.heap) or calls > len(s.urgent) or normal > len(s.normal)
+            or starts > len(s.starts) or warnings > len(s.warnings) or truths > len(s.truth) or rows > len(s.rows)):
+        return True
+    s.n[STROKES] = STROKES_AT_ONCE - 1
+    return False
+
+
+def grown(a: Arrays, s: State) -> State:
+    """The same state with longer arrays, where the room that `cramped` asks for is not left or nearly used up."""
+    workers, batches, due, calls, normal, starts, warnings, truths, rows = map(int, getattr(_asked, "py_func", _asked)(a, s))
+    asked = {"worker": workers, "past": workers, "record": workers, "culture": workers, "batch": batches, "results": batches, "heap": due,
+             "urgent": calls, "normal": normal, "starts": starts, "warnings": warnings, "rows": rows}
+    longer = {name: _longer(getattr(s, name), count) for name, count in asked.items()}
+    truth = _longer(s.truth_keys.reshape(-1).view(TRUTH), truths)
+    return s._replace(**longer, truth_keys=_words(truth, np.int64), truth=_words(truth, np.float64))
+
+
+def _longer(old: Any, count: int) -> Any:
+    """An array with the same rows and place for more, if more are asked for."""
+    if count <= len(old):
+        return old
+    new = np.empty((2 * count, *old.shape[1:]), old.dtype)
+    new[: len(old)] = old
+    return new
 
 
 @inlined
@@ -243,7 +324,7 @@ def due(a: Any, s: Any, delay: int, kind: int, first: int, second: int, who: int
     _schedule(a, s, s.n[NOW] + delay, (kind << 59) + (first << 28) + second, plain(who), plain(stamped))
 
 
-@hot
+@kernel
 def _schedule(a: Any, s: Any, time: int, key: int, who: int, stamped: int) -> None:
     n = s.n
     n[HAPPENED] += 1
@@ -275,6 +356,14 @@ def let_go(s: Any, who: int) -> None:
 
 
 @inlined
+def no_past(s: Any, w: int, step: int) -> None:
+    """A worker has not been to a step."""
+    at = PAST_WIDTH * step
+    s.past[w, at + VISITS] = s.past[w, at + MISSES] = 0
+    s.past[w, at + BEGUN] = s.past[w, at + OVER] = -1
+
+
+@inlined
 def position(bits: int) -> int:
     """Place of the lowest bit that is set, of 32: the powers of two up to 2^31 leave different remainders of 37."""
     return int(_POSITIONS[(bits & -bits) % 37])
@@ -283,7 +372,9 @@ def position(bits: int) -> int:
 @inlined
 def put(s: Any, time: int, since: int, kind: int, batch: int, product: int, token: int, step: int, attempt: int, resource: int, unit: int,
         value: float, reason: int, still_open: int) -> None:
-    """Append a row to the log, in the columns of `events.EVENTS`."""
+    """Append a row to the log, in the columns of `events.EVENTS`, if rows are kept."""
+    if s.n[FORGETS] == 1:
+        return
     row = s.rows[s.n[ROWS]]
     row["time_s"] = time
     row["since_s"] = since
@@ -307,7 +398,7 @@ def note(s: Any, w: int, kind: int, since: int, value: float, reason: int, resou
     _note(s, w, plain(kind), since, float(value), plain(reason), plain(resource))
 
 
-@hot
+@kernel
 def _note(s: Any, w: int, kind: int, since: int, value: float, reason: int, resource: int) -> None:
     put(s, s.n[NOW], since, kind, s.worker[w, BATCH], 0, s.worker[w, NUMBER], s.worker[w, STEP], s.worker[w, ATTEMPT], resource,
         s.worker[w, RUN_NUMBER], value, reason, 0)

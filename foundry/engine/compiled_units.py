@@ -63,7 +63,7 @@ def show_plain(a: Any, s: Any, u: int, kind: int) -> None:
     show(a, s, u)
 
 
-@hot
+@kernel
 def show(a: Any, s: Any, u: int) -> None:
     """Close the row of the state in the log, if the unit is in another by now, and open the next. Down comes first (L3)."""
     unit, now = s.unit, s.n[NOW]

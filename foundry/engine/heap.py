@@ -18,12 +18,9 @@ def push(heap: Any, count: int, time: int, key: int, who: int, stamp: int) -> No
     place = count
     while place > 0:
         above = (place - 1) >> 1
-        if heap[above, TIME] < time or (heap[above, TIME] == time and heap[above, KEY] <= key):
+        if not _before(time, key, heap[above, TIME], heap[above, KEY]):
             break
-        heap[place, TIME] = heap[above, TIME]
-        heap[place, KEY] = heap[above, KEY]
-        heap[place, WHO] = heap[above, WHO]
-        heap[place, STAMPED] = heap[above, STAMPED]
+        _move(heap, above, place)
         place = above
     heap[place, TIME] = time
     heap[place, KEY] = key
@@ -33,30 +30,32 @@ def push(heap: Any, count: int, time: int, key: int, who: int, stamp: int) -> No
 
 @njit(inline="always")
 def pop(heap: Any, count: int) -> None:
-    """Take the top out of a heap of ``count`` entries; read it before."""
+    """Take the top out of a heap of ``count`` entries; read it before.
+
+    The hole sinks to the bottom, along the smaller of two without a branch, and the last entry rises from there: it mostly stays low.
+    """
     last = count - 1
-    time, key = heap[last, TIME], heap[last, KEY]
-    place = 0
-    while True:
-        below = 2 * place + 1
-        if below >= last:
-            break
-        if below + 1 < last and _before(heap, below + 1, heap[below, TIME], heap[below, KEY]):
-            below += 1
-        if not _before(heap, below, time, key):
-            break
-        heap[place, TIME] = heap[below, TIME]
-        heap[place, KEY] = heap[below, KEY]
-        heap[place, WHO] = heap[below, WHO]
-        heap[place, STAMPED] = heap[below, STAMPED]
+    place, below = 0, 1
+    while below + 1 < last:
+        below += int(_before(heap[below + 1, TIME], heap[below + 1, KEY], heap[below, TIME], heap[below, KEY]))
+        _move(heap, below, place)
+        place, below = below, 2 * below + 1
+    if below < last:
+        _move(heap, below, place)
         place = below
-    heap[place, TIME] = time
-    heap[place, KEY] = key
-    heap[place, WHO] = heap[last, WHO]
-    heap[place, STAMPED] = heap[last, STAMPED]
+    push(heap, place, heap[last, TIME], heap[last, KEY], heap[last, WHO], heap[last, STAMPED])
 
 
 @njit(inline="always")
-def _before(heap: Any, place: int, time: int, key: int) -> bool:
-    """Whether an entry comes before (time, key)."""
-    return bool(heap[place, TIME] < time or (heap[place, TIME] == time and heap[place, KEY] < key))
+def _move(heap: Any, source: int, target: int) -> None:
+    """Write one entry over another."""
+    heap[target, TIME] = heap[source, TIME]
+    heap[target, KEY] = heap[source, KEY]
+    heap[target, WHO] = heap[source, WHO]
+    heap[target, STAMPED] = heap[source, STAMPED]
+
+
+@njit(inline="always")
+def _before(time: int, key: int, other_time: int, other_key: int) -> bool:
+    """Whether (time, key) comes before another."""
+    return bool((time < other_time) | ((time == other_time) & (key < other_key)))

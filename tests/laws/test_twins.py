@@ -18,10 +18,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from foundry.engine import compiled, readable
 from foundry.engine.arrays import arrays_of, unsupported
+from foundry.engine.compiled_state import FEW
 from foundry.engine.lines import Overrun
 from foundry.events import fingerprint
 from foundry.loader import load
@@ -189,6 +191,33 @@ def test_replications_on_threads() -> None:
     with ThreadPoolExecutor(4) as pool:
         runs = list(pool.map(lambda k: compiled.run_arrays(tables, arrays, 1, k), range(12)))
     assert [fingerprint(run.events) for run in runs] == [fingerprint(compiled.run(tables, 1, k).events) for k in range(12)]
+
+
+def test_scenarios_take_turns_in_a_thread() -> None:
+    """A thread uses the memory of its last runs again: nothing of them is left, whoever ran before, however long."""
+    tables = [random_tables(number) for number in range(6)]
+    alone = [compiled.run(t, 1, 0) for t in tables]
+    arrays = [arrays_of(t) for t in tables]
+    for _ in range(2):
+        for t, a, run in zip(tables, arrays, alone, strict=True):
+            again = compiled.run_arrays(t, a, 1, 0)
+            assert (again.events.tobytes(), again.records.tobytes()) == (run.events.tobytes(), run.records.tobytes())
+
+
+def test_without_a_log_all_else_is_the_same() -> None:
+    tables = tabulate(load("tiny_line"))
+    arrays = arrays_of(tables)
+    kept, dropped = compiled.run_arrays(tables, arrays, 1, 0), compiled.run_arrays(tables, arrays, 1, 0, log=False)
+    assert len(kept.events) > 0 and len(dropped.events) == len(dropped.records) == 0
+    assert (kept.happened, kept.w_s, kept.h_s, kept.warnings) == (dropped.happened, dropped.w_s, dropped.h_s, dropped.warnings)
+
+
+def test_many_rows_in_a_second() -> None:
+    """More than are sorted by insertion."""
+    pair = both(plants.tables({"pools": {"bench": {"kind": "equipment", "count": 700}}, "start": {"wip_cap": 700, "at_most": 700},
+                               "horizon_d": 2, "steps": [{"name": "work", "needs": {"bench": 1}, "duration_h": 1}]}))
+    assert np.unique(pair.oracle.events["time_s"], return_counts=True)[1].max() > FEW
+    assert_equal(pair)
 
 
 def test_without_compiler() -> None:

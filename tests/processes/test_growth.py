@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processes.growth import crowding, grow, lag_factor, logistic_step, net_growth
+from processes.growth import SETTLED, crowding, grow, lag_factor, logistic_step, net_growth
 
 PLANAR = (0.756, 4e5, 1.5, 0.03, 0.5)
 
@@ -21,6 +21,11 @@ def test_growth_without_limit_lag_and_death_is_exponential() -> None:
         density, dead, spontaneous = logistic_step(density, dead, spontaneous, 1.0, 1 / 12, 0.7, 1e300, 1.0, 0.0, 0.0, 0.6, 0.2)
     assert density == pytest.approx(math.exp(0.7 * 4), rel=1e-6)
     assert (dead, spontaneous) == (0.0, 0.02)
+
+
+@pytest.mark.parametrize("ratio", [0.1, 1.0, 6.1, math.nextafter(SETTLED, 0.0), SETTLED, math.nextafter(SETTLED, 7.0), 7.0, 50.0])
+def test_lag_is_its_formula_to_the_bit(ratio: float) -> None:
+    assert lag_factor(ratio, 1.0) == 1.0 - math.exp(-ratio * ratio)
 
 
 def test_logistic_growth_equals_its_closed_form() -> None:
