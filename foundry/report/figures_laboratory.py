@@ -73,7 +73,7 @@ def _view(assay: str, curves: Sequence[tuple[int, str, Mapping[str, Any]]]) -> V
         figure.add_annotation(label(end, 104, f"limit {number(end)}", yanchor="bottom", xanchor="left", xshift=4,
                                      font={"size": 12, "color": LIGHT["muted"]}))
     figure.update_xaxes(title_text=X_TITLES.get(entry["attribute"], f"true {pretty(entry['attribute'])}"), nticks=8)
-    figure.update_yaxes(title_text="chance to pass (%)", range=[0, 112], tickvals=[0, 20, 40, 60, 80, 100])
+    figure.update_yaxes(title_text="chance to pass (%)", range=[-6, 112], tickvals=[0, 20, 40, 60, 80, 100])
     return View(figure, pretty(assay), {"xaxis.nticks": 4}, takeaway=_says(assay, curves))
 
 

@@ -21,7 +21,7 @@ from foundry.economics import costs, ledger
 from foundry.events import Kind
 from foundry.prices import CATEGORIES
 from foundry.replication import Case, Log, Replication, prepare, replicate
-from tests.laws.formulas import Pair, Vector, factor, one_line, q4, two_lines, two_quantiles
+from tests.laws.formulas import SHARES, Pair, Vector, factor, one_line, q4, two_lines, two_quantiles
 
 ROOT = Path(__file__).parents[2]
 MANUAL, AUTOMATED = "hicm188_manual", "hicm188_automated"
@@ -117,9 +117,6 @@ def test_Q2_every_number_of_the_verdict_follows_from_its_table(written: Written)
     bounded = {row["kpi"] for row in written.summary["paired"] if row["relative_low"] is not None}
     assert bounded >= {"cost_per_released_dose", "doses_released_per_year", "batch_failure_rate", "lead_time_d[p50]"}
     assert len(bounded) > 100
-
-
-SHARES = ("batch_failure_rate", "true_failure_rate", "consumer_risk", "producer_risk", "bad_given_released", "first_pass_yield")
 
 
 def test_Q2_the_sentence_of_a_verdict_says_its_numbers(written: Written) -> None:
