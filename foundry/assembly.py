@@ -303,7 +303,8 @@ class _Change:
 
     def _placed(self, root: Node, path: Path, node: Node, key: Mark) -> Node:
         """A number with a source keeps its range and is marked as set by hand, wherever in it the change lands."""
-        if path[-1] in ("assay", "at_least", "at_most") and "source" in _found(root, path[:-1]).entries:      # a limit, or a market's rule
+        bound = path[-1] in ("assay", "at_least", "at_most", "at_most_per_dose")
+        if bound and "source" in _found(root, path[:-1]).entries:                        # a limit, or a market's rule
             claim = {k: entry for k, entry in _found(root, path[:-1]).entries.items() if k != "confidence"}
             claim |= {str(path[-1]): Entry(key, node), "source": Entry(node.mark, Node("set by hand", node.mark))}
             return replaced(root, path[:-1], mapping(claim, node.mark), key)

@@ -16,6 +16,8 @@ from foundry.quantities import KINDS, Distribution, Number, Quantity, Sourced, S
 from foundry.scenario import Price, Scenario
 from foundry.yamlio import Path
 
+BOUNDS = {"at_least", "at_most", "at_most_per_dose"}        # of a limit
+
 
 class Parameter(NamedTuple):
     """One value of a scenario.
@@ -118,13 +120,15 @@ def _leaves(value: Any, path: tuple[str, ...], keys: tuple[str, ...], given: boo
         return
     if isinstance(value, Quantity | Distribution) or not isinstance(value, Strict | dict | list):
         yield path, value, given
-    elif isinstance(value, Sourced):                          # a limit or a rule of a market: one source for what it says
+    elif isinstance(value, Sourced):                          # a limit or a rule of a market: one source for its bounds, or its assay
         said = {name: item for name, item in value if name not in Sourced.model_fields and item is not None}
+        claims = BOUNDS & said.keys() or {"assay"} & said.keys() if value.source is not None else set()
         for name, item in said.items():
-            if value.source is None or isinstance(item, list) or (name == "assay" and len(said) > 1):
-                yield from _leaves(item, (*path, name), (*keys, name), given)
+            here = given and name in value.model_fields_set
+            if name in claims:
+                yield (*path, name), (item, value), here
             else:
-                yield (*path, name), (item, value), given
+                yield from _leaves(item, (*path, name), (*keys, name), here)
     elif isinstance(value, Strict):
         for name in type(value).model_fields:
             if name != "name":                                # what identifies a thing is in its path

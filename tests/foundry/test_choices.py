@@ -85,6 +85,7 @@ def test_rules_and_limits_are_cited_with_their_confidence():
     rule, limit = facts["panels.new.accepts.mycoplasma.1.assay"], facts["panels.new.limits.0.at_most"]
     assert (rule.value, rule.source, rule.confidence) == ("fast", "rule 2", "verified")
     assert (limit.value, limit.source, limit.confidence, limit.note) == (0, "rule 3", "estimate", "mycoplasma")
+    assert "panels.new.limits.0.guard_sd" not in facts       # a decision of the user; the source speaks of the bound
 
 
 def test_a_limit_set_by_hand_does_not_keep_its_source(tmp_path: Path):

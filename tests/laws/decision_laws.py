@@ -205,8 +205,17 @@ def panels_decide_on_complete_results(log: Logbook) -> Iterator[str]:
             rows = decided[batch]
             first_reason = log.tables.reasons[rows[0].reason] if rows else "nothing decided"
             expected = "released" if any(row.value == 1 for row in rows) else f"rejected:{first_reason}"
-            if len(rows) != len(log.tables.panels) or name != expected or left.time != max(row.time for row in rows):
+            if len(rows) != len(log.tables.panels) or name != expected or left.time != _settled(log, batch, rows):
                 yield f"batch {batch} left as {name} after {rows}"
+
+
+def _settled(log: Logbook, batch: int, rows: list[Row]) -> int:
+    """When a batch ends that its last market decided: then, or, if a branch did, when the main token has done the step that joins it."""
+    last = max(row.time for row in rows)
+    if any(row.token == 0 and row.time == last for row in rows):
+        return last
+    joins = [visit.worked[-1].time for visit in log.journeys[batch, 0] if visit.step.join and visit.finished]
+    return min(time for time in joins if time >= last)
 
 
 def _readings(log: Logbook, row: Row, panel: PanelRow) -> list[float]:
