@@ -70,7 +70,8 @@ class Floor(Lines):
             return
         now = self.env.now
         if shown is not None and now > unit.since:
-            self.rows += (now, unit.since, *shown, unit.where, 0)
+            kind, visit = shown
+            self.rows += (now, unit.since, kind, visit, unit.where, 0)
             self.values.append(-1.0)
         if unit.runs:
             self._working_clock(unit, shown, state)
@@ -242,7 +243,7 @@ class Floor(Lines):
     def _job_line(self, pool: int, row: JobRow) -> Line:
         key = (pool, row.name)
         if key not in self.job_lines:
-            self.job_lines[key] = Line(row.needs, (), None, row.planned_s if row.shift == FIT else -1)
+            self.job_lines[key] = self.fit(Line(row.needs, (), None, row.planned_s if row.shift == FIT else -1))
         return self.job_lines[key]
 
     def next_stage(self, worker: Worker) -> simpy.Event | None:
@@ -280,9 +281,11 @@ class Floor(Lines):
 
     def give_part(self, worker: Worker, need: NeedRow) -> None:
         """Give one need back before the end of the work (N5)."""
-        units = next(units for n, units in worker.taken if n is need)
-        worker.taken = [(n, u) for n, u in worker.taken if n is not need]
-        self.give_back(units)
+        for k, (taken, units) in enumerate(worker.taken):
+            if taken is need:
+                del worker.taken[k]
+                self.give_back(units)
+                return
 
     def calendar(self, c: int) -> Happening:
         """Opening and closing of one calendar; pools of it follow (C1)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from bisect import bisect_right
 from collections.abc import Callable, Iterable
 
 import simpy
@@ -38,11 +39,12 @@ HELD_KIND, WORKING_KIND = int(Kind.HELD), int(Kind.WORKING)
 class Journeys(Floor):
     """Tokens on the floor. Everything that happens to a token while it waits or works arrives as an interrupt."""
 
-    __slots__ = ("aborted", "breakdown", "lines", "opens", "reason", "resume_lines", "steps", "visit_instant", "visits_now")
+    __slots__ = ("aborted", "breakdown", "lines", "opens", "parted", "reason", "resume_lines", "steps", "visit_instant", "visits_now")
 
     def __init__(self, tables: Tables, seed: int, replication: int) -> None:
         super().__init__(tables, seed, replication)
         self.steps = tables.steps
+        self.parted = [any(need.for_s >= 0 for need in step.needs) for step in tables.steps]        # gives back parts of its needs
         self.reason = {name: code for code, name in enumerate(tables.reasons)}
         self.breakdown = [self.reason[f"breakdown:{pool.name}"] for pool in tables.pools]
         self.aborted = {c: self.reason[f"aborted:{n}"] for n, c in self.reason.items() if f"aborted:{n}" in self.reason}
@@ -89,7 +91,10 @@ class Journeys(Floor):
         try:
             while to >= 0:
                 step, before = self.steps[to], token.step
-                self._count_visit(step)
+                if self.env.now == self.visit_instant:
+                    self._count_visit(step)
+                else:
+                    self.visit_instant, self.visits_now = self.env.now, 1
                 self.next_attempt(token, step, token.visits.get(to, 0) + 1)
                 try:
                     if step.join:
@@ -111,7 +116,7 @@ class Journeys(Floor):
                         while stage is not None:
                             try:
                                 yield stage
-                                stage = self.next_stage(token)
+                                stage = self.next_stage(token) if token.parts else None
                             except simpy.Interrupt as interrupt:
                                 stage = yield from self.interrupted(token, called(interrupt))
                         self.done(token)
@@ -123,9 +128,7 @@ class Journeys(Floor):
             self.leave(token, leaves.reason, leaves.doses)
 
     def _count_visit(self, step: StepRow) -> None:
-        """Steps that are too late for each other would go round without a round of the floor (T3)."""
-        if self.env.now != self.visit_instant:
-            self.visit_instant, self.visits_now = self.env.now, 0
+        """Steps that are too late for each other would go round in a second without a round of the floor (T3)."""
         self.visits_now += 1
         if self.visits_now > ROUNDS:
             raise Overrun(f"{ROUNDS:,} visits at second {self.env.now}: a token goes round without end: {step.name}")
@@ -213,11 +216,8 @@ class Journeys(Floor):
         if calendar < 0:
             return second
         opens, closes = self.opens[calendar]
-        lo, hi = 0, len(opens)
-        while lo < hi:
-            mid = (lo + hi) // 2
-            lo, hi = (mid + 1, hi) if closes[mid] <= second else (lo, mid)
-        return NEVER if lo == len(opens) else max(second, opens[lo])
+        place = bisect_right(closes, second)
+        return NEVER if place == len(opens) else max(second, opens[place])
 
     def line(self, token: Token, step: StepRow) -> simpy.Event:
         """Stand in line for the step; the event returned is the end of the first part of its work."""
@@ -225,7 +225,7 @@ class Journeys(Floor):
         token.state, token.end_s = WAITING, -1
         if token.held:
             self._holds_show(token, HELD_KIND)
-            holds = tuple(h for h in step.holds if h not in token.held)
+            holds = tuple([h for h in step.holds if h not in token.held])
         else:
             holds = step.holds
         line = self.lines.get((step.index, holds)) or self._new_line(step, holds)
@@ -285,7 +285,7 @@ class Journeys(Floor):
     def _new_line(self, step: StepRow, holds: tuple[int, ...]) -> Line:
         rows = tuple(self.tables.holds[h] for h in holds)
         start = self.calendar_bits[step.start_on] if step.start_on >= 0 else 0
-        line = self.lines[step.index, holds] = Line(step.needs, rows, step, step.planned_s if step.shift == FIT else -1, start)
+        line = self.lines[step.index, holds] = self.fit(Line(step.needs, rows, step, step.planned_s if step.shift == FIT else -1, start))
         return line
 
     def take_hold(self, worker: Worker, hold: HoldRow, units: list[Unit]) -> None:
@@ -318,7 +318,11 @@ class Journeys(Floor):
             self.cancel(token.of, step.cancels)
         if token.taken or token.held:
             self._show_work(token)
-        token.plan(step.duration_s if step.duration_s >= 0 and step.per < 0 else self._duration(token))
+        seconds = step.duration_s if step.duration_s >= 0 and step.per < 0 else self._duration(token)
+        if self.parted[step.index]:
+            token.plan(seconds)
+        else:
+            token.end_s, token.worked_s, token.parts = seconds, 0, []
         self.stage(token)
         if step.gather_k:
             self.start_members(token)

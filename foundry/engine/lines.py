@@ -109,7 +109,7 @@ class Line:
         picks = [(need, need.pools[0]) for need in needs]
         one_each = all(len(need.pools) == 1 == need.count for need in needs) and len({p for _, p in picks}) == len(picks)
         self.plain = picks if one_each and not holds else None      # then the mask tells all but the fit
-        self.spans = [(p, self.span(need)) for need, p in picks] if planned_s >= 0 else []
+        self.spans = [(p, self.span(need)) for need, p in picks] if planned_s >= 0 else []      # `Lines.fit` puts calendars for pools
 
     def head(self) -> tuple[int, int, int, int, Worker] | tuple[()]:
         """The rank of its first; before all others if there is none, so that it is found and left out."""
@@ -123,7 +123,7 @@ class Line:
 class Worker(ABC):
     """What a token and a unit's job share: a place in a line, units taken, and an event that says go."""
 
-    __slots__ = ("batch", "began_s", "end_s", "entry", "go", "label", "last", "line", "number", "parts", "priority", "process",
+    __slots__ = ("batch", "began_s", "end_s", "entry", "go", "label", "last", "line", "number", "part", "parts", "priority", "process",
                  "queued_s", "ready", "shift", "stopped", "taken", "worked_s")
 
     def __init__(self, batch: int, number: int) -> None:
@@ -141,6 +141,7 @@ class Worker(ABC):
         self.end_s = -1                                        # worked seconds at the end of its work; -1: it is in line
         self.parts: list[NeedRow] = []                         # given back before that, by their times
         self.last = 0                                          # place of its end in an instant
+        self.part = 16 + (PART << 60) + (batch << 28) + number # and of a part of its needs that it gives back
         self.began_s = self.worked_s = 0
 
     def plan(self, seconds: int) -> None:
@@ -325,7 +326,7 @@ class Lines(ABC):
         assert event is not None
         event._ok, event._value = True, None
         parts = worker.parts
-        end, order = (parts[0].for_s, place(PART, worker.batch, worker.number)) if parts else (worker.end_s, worker.last)
+        end, order = (parts[0].for_s, worker.part) if parts else (worker.end_s, worker.last)
         heappush(self.env._queue, (now + end - worker.worked_s, order, next(self.env._eid), event))
         return event
 
@@ -400,6 +401,11 @@ class Lines(ABC):
         names = ", ".join(sorted(self.tables.steps[s].name for s in steps))
         raise Overrun(f"{ROUNDS:,} rounds at second {now}: steps of no duration follow each other without end: {names}")
 
+    def fit(self, line: Line) -> Line:
+        """A new line: what it must end before is the closing of a calendar; a pool without one never closes (C3)."""
+        line.spans = [(self.calendar_of[p], span) for p, span in line.spans if self.calendar_of[p] >= 0]
+        return line
+
     def _fitting(self, line: Line, reserved: dict[int, int]) -> list[Pick] | None:
         """The pool that serves each of a line's needs now; None when one is missing, or a unit to hold.
 
@@ -407,8 +413,8 @@ class Lines(ABC):
         """
         now, free = self.env.now, self.free
         if line.plain is not None and not reserved and not line.mask & ~(self.idle & self.open):
-            for p, span in line.spans:
-                if now + span > self.closing[self.calendar_of[p]]:
+            for calendar, span in line.spans:
+                if now + span > self.closing[calendar]:
                     if not line.reserve:
                         line.gate |= self.never
                         self.unfit.append(line)

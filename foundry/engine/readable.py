@@ -56,7 +56,7 @@ class Engine(Gathering):
     """One replication."""
 
     __slots__ = (
-        "cap_queue", "deadlock", "ended", "first_assay", "first_panel", "gate", "in_cap", "marks", "over", "plain_reason",
+        "cap_queue", "deadlock", "ended", "first_assay", "first_panel", "gate", "in_cap", "marks", "over", "paths", "plain_reason",
         "planned", "records", "rejected", "tokens", "truth", "warnings",
     )
 
@@ -65,6 +65,7 @@ class Engine(Gathering):
         self.first_assay = len(self.wheres)
         self.wheres += [(resource, -1) for resource in range(len(tables.pools), len(tables.resource_names))]
         self.gate = len(self.wheres) - 1
+        self.paths: dict[tuple[int, int, int], int] = {}     # of branches, by the path of who forks, fork and visit
         self.first_panel = self.first_assay + len(tables.assays)
         self.plain_reason = {aborted: reason for reason, aborted in self.aborted.items()}
         self.rejected = {c: self.reason[f"rejected:{n}"] for n, c in self.reason.items() if f"rejected:{n}" in self.reason}
@@ -245,7 +246,7 @@ class Engine(Gathering):
         token.ended[step.index] = now
         if token.cancelled >= 0:
             raise Leaves(token.cancelled)
-        if token.latent is not None:
+        if token.latent is not None and (step.jump or step.main):      # of a sample nothing changes without a jump
             token.latent.end_of_visit(self, step, token.visit(), token.of.readings)
         mark, value = self._look(token) if step.look >= 0 else (0, 0.0)
         for row in step.forks:
@@ -347,7 +348,10 @@ class Engine(Gathering):
         if old is not None:
             self.dismiss(old, self.reason["superseded"])
         batch.tokens += 1
-        side = Token(batch, batch.tokens, fold(token.path, row.key, token.attempt), row, self.env.now)
+        address = (token.path, row.key, token.attempt)
+        if address not in self.paths:
+            self.paths[address] = fold(*address)            # the same for every batch
+        side = Token(batch, batch.tokens, self.paths[address], row, self.env.now)
         if token.latent is not None:
             side.latent = token.latent.sample(row, self.env.now)
         side.fork = (row.index, step.index)
