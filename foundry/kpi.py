@@ -199,19 +199,23 @@ def _queues(events: Rows, tables: Tables, window: Window) -> Sums:
 def _runs(events: Rows, tables: Tables, window: Window) -> Sums:
     """Members of runs that began in the window, and how long they waited until those formed, per step that gathers (F5)."""
     begin, end = window
-    member, sums = in_a_run(events, tables), Sums()
-    for step in tables.steps:
-        if step.gather_k:
-            here = (events["step"] == step.index) & (events["unit"] >= 0)
-            mine, of_runs = events[here & member], events[here & ~member]
-            began = of_runs[(of_runs["kind"] == Kind.WORKED) & (of_runs["value"] >= 0)]
-            began = began[(began["since_s"] >= begin) & (began["since_s"] < end)]
-            went = mine[(mine["kind"] == Kind.WORKED) & (mine["since_s"] >= begin) & (mine["since_s"] < end)]
-            waited = mine[(mine["kind"] == Kind.QUEUED) & (mine["time_s"] >= begin) & (mine["time_s"] < end)]
-            in_line = of_runs[of_runs["kind"] == Kind.QUEUED]
-            formed = np.full(1 + int(in_line["unit"].max(initial=-1)), end, dtype=np.int64)
-            np.minimum.at(formed, in_line["unit"], in_line["since_s"])
-            seconds = np.maximum(formed[waited["unit"]] - waited["since_s"], 0).sum()
-            sums[f"gather_wait_h[{step.name}]"] = (float(seconds) / 3600, float(went.size))
-            sums[f"members_per_run[{step.name}]"] = (float(went.size), float(began.size))
+    sums = Sums()
+    gathers = [step for step in tables.steps if step.gather_k]
+    if not gathers:
+        return sums
+    at = np.flatnonzero((events["unit"] >= 0) & (events["kind"] <= Kind.WORKED))
+    rows, member = events[at], in_a_run(events, tables)[at]
+    for step in gathers:
+        here = rows["step"] == step.index
+        mine, of_runs = rows[here & member], rows[here & ~member]
+        began = of_runs[(of_runs["kind"] == Kind.WORKED) & (of_runs["value"] >= 0)]
+        began = began[(began["since_s"] >= begin) & (began["since_s"] < end)]
+        went = mine[(mine["kind"] == Kind.WORKED) & (mine["since_s"] >= begin) & (mine["since_s"] < end)]
+        waited = mine[(mine["kind"] == Kind.QUEUED) & (mine["time_s"] >= begin) & (mine["time_s"] < end)]
+        in_line = of_runs[of_runs["kind"] == Kind.QUEUED]
+        formed = np.full(1 + int(in_line["unit"].max(initial=-1)), end, dtype=np.int64)
+        np.minimum.at(formed, in_line["unit"], in_line["since_s"])
+        seconds = np.maximum(formed[waited["unit"]] - waited["since_s"], 0).sum()
+        sums[f"gather_wait_h[{step.name}]"] = (float(seconds) / 3600, float(went.size))
+        sums[f"members_per_run[{step.name}]"] = (float(went.size), float(began.size))
     return sums

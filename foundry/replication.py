@@ -123,8 +123,11 @@ def _arrays(name: str, tables: Tables, engine: Engine) -> Any:
     return None
 
 
-def replicate(case: Case, seed: int, number: int, *, keep: bool = False) -> Replication:
+def replicate(case: Case, seed: int, number: int, *, keep: bool = False, light: bool = False) -> Replication:
     """Run replication ``number``; nothing but the case, the seed and the number decides what comes out.
+
+    keep   with its log, row by row
+    light  figures alone, without batches, decisions, series, courses and ledger totals: what a study of very many of them needs
 
     Raises CannotFinish for a deadlock or a spent budget.
     """
@@ -139,21 +142,19 @@ def replicate(case: Case, seed: int, number: int, *, keep: bool = False) -> Repl
             **market_sums(decisions, batches, case.tables, window), **release_path(run.events, decisions, batches, case.tables, window),
             **{f"nominal_release_d[{market}]": (days, 1.0) for market, days in case.nominal.items()},
             **costs(money, batches, case.book, window)}
-    parts = (series(run.events, batches, window), weekly_busy(run.events, case.tables, window))
-    return Replication(
+    found = Replication(
         number=number, window=window, sums=sums,
-        lead_times={**lead_times(batches, window), **market_lead_times(decisions, batches, case.tables, window)}, batches=batches,
-        decisions=decisions,
-        ledger_totals=ledger_totals(money, batches, case.tables, window),
-        series={name: np.concatenate([np.asarray(part[name], dtype=parts[0][name].dtype) for part in parts]) for name in parts[0]},
-        courses=courses(run.records, batches, window, attributes) if case.tables.biology else np.empty((3, 0, 0)),
+        lead_times={**lead_times(batches, window), **market_lead_times(decisions, batches, case.tables, window)}, batches=batches[:0],
+        decisions=decisions[:0], ledger_totals={}, series={}, courses=np.empty((3, 0, 0)),
         fingerprint=fingerprint(run.events), warnings=tuple(run.warnings),
         log=Log(run.events, run.records, money) if keep else None)
-
-
-def lightened(run: Replication) -> Replication:
-    """The replication without its batches, series, courses and ledger totals: what a study of very many of them keeps."""
-    return replace(run, batches=run.batches[:0], decisions=run.decisions[:0], ledger_totals={}, series={}, courses=np.empty((3, 0, 0)))
+    if light:
+        return found
+    parts = (series(run.events, batches, window), weekly_busy(run.events, case.tables, window))
+    return replace(
+        found, batches=batches, decisions=decisions, ledger_totals=ledger_totals(money, batches, case.tables, window),
+        series={name: np.concatenate([np.asarray(part[name], dtype=parts[0][name].dtype) for part in parts]) for name in parts[0]},
+        courses=courses(run.records, batches, window, attributes) if case.tables.biology else found.courses)
 
 
 def _engine(case: Case, seed: int, number: int) -> Run:

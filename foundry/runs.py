@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,17 +21,23 @@ def in_a_run(events: Rows, tables: Tables) -> NDArray[np.bool_]:
     """Rows of members that wait for a run (QUEUED) or go with it (WORKED)."""
     if "gather" not in tables.reasons:
         return np.zeros(events.size, dtype=bool)
-    member: NDArray[np.bool_] = (events["reason"] == tables.reasons.index("gather")) & np.isin(events["kind"], (Kind.QUEUED, Kind.WORKED))
+    member: NDArray[np.bool_] = events["reason"] == tables.reasons.index("gather")
+    at = np.flatnonzero(member)
+    member[at] = events["kind"][at] <= Kind.WORKED
     return member
+
+
+def _rows(columns: dict[str, NDArray[Any]], chosen: NDArray[np.bool_]) -> Iterator[tuple[Any, ...]]:
+    return zip(*(column[chosen].tolist() for column in columns.values()), strict=True)
 
 
 def members_of_runs(events: Rows, tables: Tables) -> dict[Label, list[int]]:
     """For each visit of a run, by its (batch, token, attempt), the batches of its members in the order of batch and token."""
-    worked, member = events[events["kind"] == Kind.WORKED], in_a_run(events, tables)[events["kind"] == Kind.WORKED]
+    at = np.flatnonzero((events["kind"] == Kind.WORKED) & (events["unit"] >= 0))
+    worked = {name: events[name][at] for name in ("step", "unit", "since_s", "batch", "token", "attempt", "value")}
+    member = in_a_run(events, tables)[at]
     together: dict[tuple[int, int, int], list[tuple[int, int]]] = {}
-    for *run, batch, token in worked[member][["step", "unit", "since_s", "batch", "token"]].tolist():
-        together.setdefault((run[0], run[1], run[2]), []).append((batch, token))
-    runs = worked[~member & (worked["unit"] >= 0) & (worked["value"] >= 0)]
-    columns = ["step", "unit", "since_s", "batch", "token", "attempt"]
+    for step, unit, since, batch, token, *_ in _rows(worked, member):
+        together.setdefault((step, unit, since), []).append((batch, token))
     return {(batch, token, attempt): [member for member, _ in sorted(together[step, unit, since])]
-            for step, unit, since, batch, token, attempt in runs[columns].tolist()}
+            for step, unit, since, batch, token, attempt, _ in _rows(worked, ~member & (worked["value"] >= 0))}

@@ -19,7 +19,7 @@ from contextlib import contextmanager, nullcontext
 from types import TracebackType
 from typing import Self
 
-from foundry.replication import Case, Replication, lightened, replicate
+from foundry.replication import Case, Replication, replicate
 
 WORTH_A_POOL_S = 5.0            # predicted work below this is done here: a pool costs about two seconds to start
 CHUNKS_PER_WORKER = 4
@@ -38,7 +38,7 @@ class Workers:
 
     ``jobs``: threads or processes; 1 runs everything here; None takes as many as there are processors where the work is worth it. The
     first replication of each case always runs here: it compiles the kernels once for all, and its log need not travel. ``light`` keeps
-    the figures of a replication only (see `foundry.replication.lightened`): for very many cases, of which just the first runs here.
+    the figures of a replication only (see `foundry.replication.replicate`): for very many cases, of which just the first runs here.
     """
 
     def __init__(self, cases: Sequence[Case], seed: int, *, jobs: int | None, keep: Iterable[int] = (0,),
@@ -153,8 +153,7 @@ def _replications(cases: Sequence[Case], seed: int, keep: frozenset[int], light:
 
 def _replicate(cases: Sequence[Case], seed: int, task: Task, keep: frozenset[int], light: bool) -> Replication:
     case, number = task
-    result = replicate(cases[case], seed, number, keep=number in keep)
-    return lightened(result) if light else result
+    return replicate(cases[case], seed, number, keep=number in keep, light=light)
 
 
 # ---- in a worker
