@@ -21,8 +21,8 @@ def watch(a: Any, s: Any) -> None:
     late = False
     for w in range(a.numbers[UNITS], n[WORKERS]):
         waits = worker[w, LIFE] != 0 and _waits(s, w) and worker[w, STATE] != WORKING_STATE        # a member of a run works
-        if waits and worker[w, SINCE_S] <= n[NOW] - a.numbers[STARVATION_S] and worker[w, TOLD] == 0:
-            worker[w, TOLD], late = 1, True
+        if waits and worker[w, SINCE_S] <= n[NOW] - a.numbers[STARVATION_S] and worker[w, TOLD] != worker[w, SINCE_S] + 1:
+            worker[w, TOLD], late = worker[w, SINCE_S] + 1, True
             if worker[w, STATE] != JOINING:                 # a join waits for work that is done elsewhere
                 _warn(s, w, first)
     if late and locked(a, s):

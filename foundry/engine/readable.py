@@ -128,15 +128,15 @@ class Engine(Gathering):
 
     def _watch(self) -> Happening:
         """Look for starvation and deadlock now and then; it changes nothing."""
-        told: set[tuple[int, int]] = set()
+        told: set[tuple[int, int, int]] = set()             # waits, by token and beginning
         while True:
             yield self.env.timeout(max(1, self.tables.starvation_s // 4))
             if (self.env.peek() == math.inf and not self.env.asked) or self.env.now > self.tables.limit_s:
                 raise Overrun(f"nothing more can end this run: {self.ended} batches have ended, {len(self.tokens)} tokens still wait")
-            late = [token for token in overdue(self, self.tokens) if (token.batch, token.number) not in told]
+            late = [token for token in overdue(self, self.tokens) if (token.batch, token.number, token.since_s) not in told]
             if not late:
                 continue
-            told |= {(token.batch, token.number) for token in late}
+            told |= {(token.batch, token.number, token.since_s) for token in late}
             self.deadlock = find_deadlock(self, self.tokens)
             if self.deadlock is not None:
                 self._finish()

@@ -151,3 +151,22 @@ def test_N4_waiting_for_a_repair_is_no_deadlock():
 
     assert worked(done) == ["0:00 2:00 0 seed"]
     assert done.run.deadlock is None
+
+
+@pytest.mark.parametrize("drain", ["false", "true"])
+def test_N4_a_deadlock_is_found_though_its_tokens_have_waited_long_before(drain):
+    """Both wait for the operator until Thursday and are told of; then each keeps a reactor and asks for the other's."""
+    done = play(f"""
+        note: deadlock
+        starvation_d: 1
+        horizon_d: 9
+        drain: {drain}
+        start: {{wip_cap: 2, at_most: 2}}
+        calendars: {{late: {{days: [thu], hours: ["08:00-16:00"]}}}}
+        pools: {{reactor: {{kind: equipment, count: 2}}, operator: {{kind: people, count: 2, calendar: late}}}}
+        unit_procedures:
+        - {{name: small, hold: {{first: {{pool: reactor, until: split}}}}, steps: [{{name: grow, needs: {{operator: 1}}, duration_h: 2}}]}}
+        - {{name: large, hold: {{second: reactor}}, steps: [{{name: split, duration_h: 1}}]}}
+        """)
+    assert done.run.deadlock is not None
+    assert done.run.events["time_s"].max() < 6 * 86_400     # a day after Thursday 10:00, at the next look
