@@ -174,7 +174,8 @@ def _scalar(value: Any) -> str:
         raise ValueError("a number must be finite")
     if isinstance(value, str) and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_./%]*", value) and value.lower() not in _WORDS:
         return value
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False).translate(_BREAKS)
 
 
+_BREAKS = {ord(mark): f"\\u{ord(mark):04x}" for mark in "\x85\u2028\u2029"}     # YAML reads them as line breaks, JSON does not
 _WORDS = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}

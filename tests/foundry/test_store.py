@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from foundry import provenance, store
@@ -100,6 +100,8 @@ def test_json_refuses_what_is_no_number(tmp_path: Path) -> None:
 
 
 @given(DOCUMENTS)
+@example({"0": "\x85"})
+@example({"a\u2028b": ["\u2029"]})
 def test_yaml_means_what_was_written(document: dict[str, Any]) -> None:
     from ruamel.yaml import YAML
     from ruamel.yaml.reader import ReaderError
