@@ -8,14 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.lib.recfunctions import structured_to_unstructured
 from numpy.typing import NDArray
 
 from foundry.events import Kind
 from foundry.kpi import PROBABILITIES, Sums, Window
-from foundry.outcomes import Attribute, Truth
+from foundry.outcomes import Attribute, Truth, first_assay
 from foundry.tables import DAY, BranchRow
-from processes.cells import FIELDS
 from qc.measurement import INVALID, MARKS
 
 if TYPE_CHECKING:
@@ -38,7 +36,7 @@ def samples(events: Rows, records: Rows, tables: Tables, attribute: Attribute) -
     """
     asides = events[events["token"] > 0]
     reading = asides[(asides["kind"] == Kind.MEASURED) & (asides["reason"] != tables.reasons.index(MARKS[INVALID]))]
-    reading = reading[np.isin(reading["resource"] - _first_assay(tables), _sampled(tables))]
+    reading = reading[np.isin(reading["resource"] - first_assay(tables), _sampled(tables))]
     key = _pair(reading["batch"], reading["token"], TOKENS)
     keys, first, place = np.unique(key, return_index=True, return_inverse=True)       # rows stand in order of time
     last = np.zeros(keys.size, dtype=np.int64)
@@ -46,7 +44,7 @@ def samples(events: Rows, records: Rows, tables: Tables, attribute: Attribute) -
     rows = np.zeros(keys.size, dtype=SAMPLES)
     for name in ("batch", "token"):
         rows[name] = reading[name][first]
-    rows["assay"] = reading["resource"][first] - _first_assay(tables)
+    rows["assay"] = reading["resource"][first] - first_assay(tables)
     rows["first_s"] = reading["time_s"][first]
     rows["drawn_s"] = _came(asides, keys)
     again = asides[(asides["kind"] == Kind.DECIDED) & (asides["reason"] == tables.reasons.index("retest"))]
@@ -65,7 +63,7 @@ def figures(events: Rows, rows: Rows, tables: Tables, window: Window) -> Sums:
     """
     begin, end = window
     runs = events[(events["kind"] == Kind.MEASURED) & (events["time_s"] >= begin) & (events["time_s"] < end)]
-    assay, invalid = runs["resource"] - _first_assay(tables), runs["reason"] == tables.reasons.index(MARKS[INVALID])
+    assay, invalid = runs["resource"] - first_assay(tables), runs["reason"] == tables.reasons.index(MARKS[INVALID])
     reported = rows[(rows["first_s"] >= begin) & (rows["first_s"] < end)]
     limited = {fork.assay for _, fork in _limits(tables)}
     days = turnarounds(rows, tables, window)
@@ -96,11 +94,6 @@ def _sampled(tables: Tables) -> list[int]:
     return sorted({fork.assay for step in tables.steps for fork in step.forks if fork.assay >= 0})
 
 
-def _first_assay(tables: Tables) -> int:
-    """Code of the first assay among the resources of the log."""
-    return len(tables.resource_names) - 1 - len(tables.panels) - len(tables.assays)
-
-
 def _limits(tables: Tables) -> list[tuple[int, BranchRow]]:
     """The samples with a limit, each with the step that draws it."""
     return [(step.index, fork) for step in tables.steps for fork in step.forks
@@ -124,11 +117,7 @@ def _judge(rows: Rows, first: Floats, events: Rows, records: Rows, tables: Table
     """Fill ``limited``, ``out`` and ``false_out``: each sample has the limit of the visit that forked it, which ended when it was drawn."""
     finished = [code for code, name in enumerate(tables.reasons) if name in ("", "gather")]                # alone, or in a run (F5)
     worked = events[(events["kind"] == Kind.WORKED) & np.isin(events["reason"], finished)]
-    truth = None
-    if records.size and tables.biology:
-        latent = np.ascontiguousarray(structured_to_unstructured(records[list(FIELDS)], dtype=np.float64))
-        truth = Truth(records["batch"].astype(np.int64), records["step"].astype(np.int64), records["time_s"].astype(np.int64), latent,
-                      attribute)
+    truth = Truth.of(records, attribute) if records.size and tables.biology else None
     drawn = _pair(rows["batch"], rows["drawn_s"], SECONDS)
     for step, fork in _limits(tables):
         visits = worked[worked["step"] == step]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from foundry.kpi import PROBABILITIES, Sums, Window
 from foundry.outcomes import ABORTED, IN_PROGRESS, REJECTED, RELEASED
 from foundry.tables import DAY, YEAR
 
@@ -17,10 +18,6 @@ if TYPE_CHECKING:
     from foundry.tables import Tables
 
 Rows = NDArray[Any]                                         # a structured array
-Sums = dict[str, tuple[float, float]]
-Window = tuple[int, int]
-
-PROBABILITIES = {"p50": 0.5, "p90": 0.9}
 
 
 def market_sums(decisions: Rows, batches: Rows, tables: Tables, window: Window) -> Sums:

@@ -91,7 +91,7 @@ def decisions(events: Rows, batches: Rows, records: Rows, tables: Tables) -> Row
         rows["disposition"][at], rows["decided_s"][at], rows["reason"][at] = ABORTED, left["time_s"], cause
     found = _decided(events, tables)
     for given in (found[found["value"] != 1], found[found["value"] == 1][::-1]):      # rows stand in order of time: the last one stays
-        at = place[given["batch"]] * panels + given["resource"] - _first_panel(tables)
+        at = place[given["batch"]] * panels + given["resource"] - first_panel(tables)
         rows["decided_s"][at], rows["reason"][at] = given["time_s"], given["reason"]
         rows["disposition"][at] = np.where(given["value"] == 1, RELEASED, REJECTED)
     rows["doses"] = np.where(rows["disposition"] == RELEASED, np.repeat(batches["doses"], panels), 0)
@@ -107,15 +107,15 @@ def decisions(events: Rows, batches: Rows, records: Rows, tables: Tables) -> Row
 def _shipments(events: Rows, tables: Tables, panel: PanelRow) -> list[tuple[int, int]]:
     """(batch, second) at which the branch that ships has ended and all its results are in limits."""
     joined = tables.reasons.index("joined")
-    steps = [step.index for step in tables.steps if not step.main and branch_of_steps(tables)[step.index] == panel.ships]
+    branches = branch_of_steps(tables)
+    steps = [step.index for step in tables.steps if not step.main and branches[step.index] == panel.ships]
     left = events[(events["kind"] == Kind.LEFT) & (events["reason"] == joined) & np.isin(events["step"], steps)]
-    first_assay = _first_panel(tables) - len(tables.assays)
     valid = events[(events["kind"] == Kind.MEASURED) & (events["reason"] != tables.reasons.index(MARKS[INVALID]))]
     found = []
     for batch, second in zip(left["batch"].tolist(), left["time_s"].tolist(), strict=True):
         mine = valid[(valid["batch"] == batch) & (valid["time_s"] <= second)]
         limits = [panel.limits[k] for k in panel.ships_on]
-        read = [mine["value"][mine["resource"] == first_assay + limit.assay] for limit in limits]
+        read = [mine["value"][mine["resource"] == first_assay(tables) + limit.assay] for limit in limits]
         if all(values.size and limit.low <= values[-1] <= limit.high for limit, values in zip(limits, read, strict=True)):
             found.append((batch, second))
     return found
@@ -214,14 +214,19 @@ def _ends(rows: Rows, place: Integers, main: Rows, tables: Tables) -> None:
     rows["stopped_at"][here] = np.where(lost, np.where(left["step"] >= 0, left["step"], last[here]), -1)
 
 
-def _first_panel(tables: Tables) -> int:
+def first_assay(tables: Tables) -> int:
+    """Code of the first assay among the resources of the log; panels come after the last."""
+    return first_panel(tables) - len(tables.assays)
+
+
+def first_panel(tables: Tables) -> int:
     """Code of the first panel among the resources of the log; the gate comes after the last."""
     return len(tables.resource_names) - 1 - len(tables.panels)
 
 
 def _decided(events: Rows, tables: Tables) -> Rows:
     """Decisions of panels, by main tokens or on routes of their own."""
-    panel = events["resource"] - _first_panel(tables)
+    panel = events["resource"] - first_panel(tables)
     found: Rows = events[(events["kind"] == Kind.DECIDED) & (panel >= 0) & (panel < len(tables.panels))]
     return found
 
@@ -230,7 +235,7 @@ def _taken(rows: Rows, place: Integers, decided: Rows, tables: Tables) -> Intege
     """When each panel first released each batch, int64 [panel, row]; `LATE` where it did not."""
     taken = np.full((len(tables.panels), rows.size), LATE, dtype=np.int64)
     yes = decided[decided["value"] == 1]
-    np.minimum.at(taken, (yes["resource"] - _first_panel(tables), place[yes["batch"]]), yes["time_s"])
+    np.minimum.at(taken, (yes["resource"] - first_panel(tables), place[yes["batch"]]), yes["time_s"])
     return taken
 
 
@@ -288,6 +293,13 @@ class Truth(NamedTuple):
     latent: Floats
     attribute: Attribute
 
+    @classmethod
+    def of(cls, records: Rows, attribute: Attribute) -> Truth:
+        records = records[np.argsort(records["time_s"], kind="stable")]
+        latent = np.ascontiguousarray(structured_to_unstructured(records[list(FIELDS)], dtype=np.float64))
+        batch, step, time_s = (records[name].astype(np.int64) for name in ("batch", "step", "time_s"))
+        return cls(batch, step, time_s, latent, attribute)
+
     def reads(self, assay: AssayRow, at: Integers) -> Floats:
         """What a perfect assay reports of the records ``at``: without error, but with its LOD and rounding (Q9)."""
         true = (self.attribute(assay.attribute, self.latent[i], float(self.time_s[i])) for i in at)
@@ -305,10 +317,7 @@ class Truth(NamedTuple):
 
 
 def _truth(rows: Rows, place: Integers, taken: Integers, events: Rows, records: Rows, tables: Tables, attribute: Attribute) -> None:
-    records = records[np.argsort(records["time_s"], kind="stable")]
-    latent = np.ascontiguousarray(structured_to_unstructured(records[list(FIELDS)], dtype=np.float64))
-    truth = Truth(records["batch"].astype(np.int64), records["step"].astype(np.int64), records["time_s"].astype(np.int64), latent,
-                  attribute)
+    truth = Truth.of(records, attribute)
     if tables.panels:
         _judge_panels(rows, taken, truth, place, tables)
     lost = np.flatnonzero(rows["disposition"] == ABORTED)
@@ -412,7 +421,7 @@ def _readings(asides: Rows, assay: int, tables: Tables) -> list[tuple[int, int, 
     """When it was drawn, when it was reported, and its value: each valid reading of an assay by side tokens that have left."""
     left = asides[asides["kind"] == Kind.LEFT]
     drawn = dict(zip(left["token"].tolist(), left["since_s"].tolist(), strict=True))
-    resource = len(tables.resource_names) - 1 - len(tables.panels) - len(tables.assays) + assay
+    resource = first_assay(tables) + assay
     invalid = tables.reasons.index(MARKS[INVALID])
     valid = (asides["kind"] == Kind.MEASURED) & (asides["resource"] == resource) & (asides["reason"] != invalid)
     return [(drawn[row["token"]], int(row["time_s"]), float(row["value"])) for row in asides[valid] if row["token"] in drawn]

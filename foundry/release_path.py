@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from foundry.events import Kind
 from foundry.market_summary import BEFORE, PLANNED, REPEATS, WAITS
-from foundry.outcomes import RELEASED, branch_of_steps
+from foundry.outcomes import RELEASED, branch_of_steps, first_panel
 from foundry.tables import DAY, FIT
 
 if TYPE_CHECKING:
@@ -91,15 +91,15 @@ class _Log:
         self.left: dict[tuple[int, int], list[tuple[int, int]]] = {}                            # batch, second -> token, branch
         self.deciders: dict[tuple[int, int, int], int] = {}
         self.causes: dict[tuple[int, int, int], list[Part]] = {}
-        first_panel = len(tables.resource_names) - 1 - len(tables.panels)
+        panels = first_panel(tables)
         names = ("time_s", "since_s", "kind", "batch", "token", "step", "attempt", "resource", "reason")
         for until, since, kind, batch, token, step, attempt, resource, reason in zip(*(rows[name].tolist() for name in names), strict=True):
             key = (batch, token)
             if kind == Kind.LEFT:
                 self.came[key] = since
                 self.left.setdefault((batch, until), []).append((token, self.branch[step]))
-            elif kind == Kind.DECIDED and resource >= first_panel:
-                self.deciders[batch, resource - first_panel, until] = token
+            elif kind == Kind.DECIDED and resource >= panels:
+                self.deciders[batch, resource - panels, until] = token
             elif kind <= Kind.STOPPED and until > since:
                 self.tokens.setdefault(key, []).append(Stretch(since, until, kind, step, attempt, reason))
 
