@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
 from foundry.market_summary import REPEATS, Market, markets_of
+from foundry.verdict import would_show
 
 WIDTH = 100
 LABEL, VALUE = 28, 18                                      # widths of columns
@@ -210,6 +211,8 @@ def _verdict_line(row: Mapping[str, Any] | None, a: Mapping[str, Any], b: Mappin
     said = row["verdict"]
     if row["outcome"] == "not defined":
         said = _undefined({row["a"]: a[row["kpi"]], row["b"]: b[row["kpi"]]}) or said
+    if row["outcome"] == "no difference" and row["relative_low"] is not None:
+        said += f". {would_show(row['relative_low'], row['relative_high'], row['n'], row['level'])[:-1]}"
     return f"Cost per released dose: {said}."
 
 

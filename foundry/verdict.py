@@ -10,7 +10,16 @@ import numpy as np
 import numpy.typing as npt
 
 from foundry.paired import Paired, paired, paired_probability, paired_quantile, paired_share
-from foundry.stats import Estimate, failure_rate_interval, mean_interval, probability_interval, quantile_jackknife, ratio_interval
+from foundry.stats import (
+    Estimate,
+    failure_rate_interval,
+    mean_interval,
+    probability_interval,
+    quantile_jackknife,
+    ratio_interval,
+    replications_needed,
+    t_quantile,
+)
 
 Direction = Literal["lower", "higher", "none"]
 Method = Literal["mean", "ratio", "fraction", "share", "probability", "quantile"]
@@ -75,6 +84,7 @@ KPI_TERMS: dict[str, Terms] = {
     "capex": Terms("lower", "mean", "needs more capital", "needs less capital"),
 }
 
+SHOWN_EFFECT = 0.05                                  # the relative difference that a longer run is asked to show
 AUTO_LEAST, AUTO_STEP, AUTO_MOST = 10, 10, 1000      # replications: the first look, between looks, at most (Q10)
 AUTO_TOLERANCE: dict[str, tuple[Literal["relative", "absolute"], float]] = {
     "doses_released_per_year": ("relative", 0.05),
@@ -185,6 +195,19 @@ def verdict(kpi: str, name_a: str, name_b: str, result: Paired, *, unit: str = "
     low, high = sorted((abs(chosen.low) * scale, abs(chosen.high) * scale))
     value, nearer, farther = _digits(abs(chosen.value) * scale, low, high)
     return f"{name_b} {words} by {value}{mark} [{nearer}, {farther}]"
+
+
+def would_show(low: float, high: float, n: int, level: float = 0.95) -> str:
+    """What a relative interval [low, high] around no difference, of ``n`` replications, leaves open.
+
+    >>> would_show(-0.09, 0.07, 20)
+    'About 48 replications would show a difference of 5 %.'
+    """
+    half = (high - low) / 2
+    if half <= SHOWN_EFFECT:
+        return "A difference of 5 % would have been shown."
+    needed = replications_needed(half * math.sqrt(n) / t_quantile(level, n - 1), SHOWN_EFFECT, level)
+    return f"About {needed:,} replications would show a difference of 5 %."
 
 
 def precise_enough(estimates: Mapping[str, Estimate]) -> tuple[bool, list[str]]:

@@ -27,9 +27,9 @@ from foundry.report.words import (
     short_names,
     subject,
 )
+from foundry.verdict import would_show
 
 COST: Final = "cost_per_released_dose"
-SHOWN_EFFECT: Final = 0.05  # the difference that a longer run is asked to show
 SECOND: Final = {
     "doses_released_per_year": ("releases {} more doses", "releases {} fewer doses"),
     "batch_failure_rate": ("loses {} more batches", "loses {} fewer batches"),
@@ -125,18 +125,11 @@ def _pair(cost: Difference, paired: Sequence[Difference], name: str, replication
         interval = f"[{fixed(100 * cost.relative_low)}, {fixed(100 * cost.relative_high)}] %, {plural(replications, 'replication')}"
         second = _second(cost, paired).removeprefix(", but").removeprefix(" and").removeprefix(",")
         apart = f" {capital(line(name))}{second}." if second else ""
-        return Sentence("No difference in cost per dose is shown", f" ({interval}).{apart}{_needed(cost, replications)}")
+        wanted = would_show(cost.relative_low, cost.relative_high, replications)
+        return Sentence("No difference in cost per dose is shown", f" ({interval}).{apart} {wanted}")
     answer, decimals = "Yes" if cost.relative < 0 else "No", 0 if low >= 1 else 1
     lead = f"{answer}: {line(name)} makes a released dose for {fixed(100 * abs(cost.relative), decimals)} % {direction}"
     return Sentence(lead, f" (95 % interval {fixed(low, decimals)} to {fixed(high, decimals)} %){_second(cost, paired)}.")
-
-
-def _needed(cost: Difference, replications: int) -> str:
-    half = (cost.relative_high - cost.relative_low) / 2
-    if half <= SHOWN_EFFECT:
-        return " A difference of 5 % would have been shown."
-    needed = math.ceil(replications * (half / SHOWN_EFFECT) ** 2)
-    return f" About {needed:,} replications would show a difference of 5 %."
 
 
 def _second(cost: Difference, paired: Sequence[Difference]) -> str:

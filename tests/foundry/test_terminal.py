@@ -19,7 +19,8 @@ def entry(mean: float | None, half: float | None = None, unit: str = "USD/dose",
 
 
 def summary(verdict: str, outcome: str, a: dict[str, Any], b: dict[str, Any], kpi: str = "cost_per_released_dose") -> dict[str, Any]:
-    pair = {"kpi": kpi, "a": "manual", "b": "automated", "verdict": verdict, "outcome": outcome, "relative": -0.18}
+    pair = {"kpi": kpi, "a": "manual", "b": "automated", "verdict": verdict, "outcome": outcome, "relative": -0.18,
+            "relative_low": -0.40, "relative_high": 0.04, "level": 0.95, "n": 20}
     return {"scenarios": {"manual": {kpi: a}, "automated": {kpi: b}}, "paired": [pair]}
 
 
@@ -41,7 +42,8 @@ def test_colour_adds_nothing_but_colour() -> None:
 
 
 @pytest.mark.parametrize(("verdict", "outcome", "expected"), [
-    ("no difference shown", "no difference", "Cost per released dose: no difference shown."),
+    ("no difference shown", "no difference",
+     "Cost per released dose: no difference shown. About 342 replications would show a difference of 5 %."),
     ("not defined: no value in manual", "not defined", "Cost per released dose: not defined, 0 doses released by manual."),
     ("no interval: fewer than 5 replications", "no interval",
      "Cost per released dose: automated against manual -18.0 % (no interval: fewer than 5 replications)."),

@@ -18,6 +18,7 @@ from foundry.verdict import (
     precise_enough,
     terms,
     verdict,
+    would_show,
 )
 
 
@@ -107,6 +108,12 @@ def test_Q4_lead_times_come_from_their_batches() -> None:
 def test_Q2_verdicts(kpi: str, found: Paired, standing: str, sentence: str) -> None:
     assert outcome(kpi, found) == standing
     assert verdict(kpi, "manual", "automated", found, unit="h") == sentence
+
+
+def test_what_a_longer_run_would_show() -> None:
+    """[-40, 4] % of 20 replications: sd 0.22 x sqrt(20) / t(19) = 0.47007; 1.96693 x sd / sqrt(342) = 0.049997 is the first within 0.05."""
+    assert would_show(-0.40, 0.04, 20) == "About 342 replications would show a difference of 5 %."
+    assert would_show(-0.05, 0.05, 20) == "A difference of 5 % would have been shown."
 
 
 def test_Q2_a_verdict_without_interval_or_value_says_what_stands_in_the_way() -> None:
