@@ -464,6 +464,5 @@ class Journeys(Floor):
         assert step is not None
         key = (step.index, len(people))
         if key not in self.resume_lines:
-            line = self.resume_lines[key] = Line(people, (), None, -1, resumes=True)
-            line.reserve = step.reserve
+            self.resume_lines[key] = Line(people, (), step, -1, resumes=True)
         return self.resume_lines[key]

@@ -212,6 +212,24 @@ def test_N2_a_resume_line_reserves_as_its_step_does():
                             "19:00 19:00 0 finish"]
 
 
+def test_N2_a_stopped_step_that_reserves_keeps_what_is_free_while_something_is_busy():
+    """The lift, paused at 12:00, finds the operator taken at 16:00; the helper is kept for it, so the count waits until 19:00."""
+    done = play("""
+        pools: {operator: {kind: people, count: 1, calendar: split}, helper: {kind: people, count: 1}}
+        calendars: {split: {hours: ["08:00-12:00", "16:00-24:00"]}}
+        branches:
+          urgent: {steps: [{name: move, needs: {operator: 1}, duration_h: 2, priority: -1, window: {target_h: 16}}]}
+          other: {steps: [{name: count, needs: {helper: 1}, duration_h: 4, window: {target_h: 16.5}}]}
+        steps:
+        - {name: start, fork: [urgent, other]}
+        - {name: lift, needs: {operator: 1, helper: 1}, duration_h: 5, shift: pause, reserve: true}
+        - {name: finish, join: [urgent, other]}
+        """)
+
+    assert worked(done) == ["0:00 0:00 0 start", "8:00 12:00 0 lift pause", "16:00 18:00 0.1 move", "18:00 19:00 0 lift",
+                            "19:00 23:00 0.2 count", "23:00 23:00 0 finish"]
+
+
 def test_N3_a_hold_lasts_from_the_first_step_of_its_procedure_to_the_last():
     """Taken with `seed`, kept over culture and `feed`, free for `move`."""
     done = play("""
