@@ -108,24 +108,24 @@ def test_full_runs():
     Runs come at gaps that are sums of k exponential times, so the second is that of GI/M/1: Wq = σ / (μ (1 - σ)), where σ is the root
     within (0, 1) of σ = E[exp(-μ (1 - σ) gap)] = (λ / (λ + μ (1 - σ)))^k.
     """
-    k, per_h = 4, 2.8
+    k, per_h = 4, 2.4
     sigma = 0.5
     for _ in range(200):
         sigma = (per_h / (per_h + 1 - sigma)) ** k
     assert 0 < sigma < 0.99
     exact = (k - 1) / (2 * per_h) + sigma / (1 - sigma)
     step = "{name: service, needs: {server: 1}, duration_h: {exponential: {mean: 1}}, shift: overtime, gather: {k: 4, limit_h: 1.0e6}}"
-    plant = queue([step], {"server": 1}, per_h=per_h, customers=30_000)
+    plant = queue([step], {"server": 1}, per_h=per_h, customers=40_000)
 
     def mean_h(_: Tables, run: readable.Run) -> float:
         members = run.events[run.events["token"] == 0]
-        came = members[(members["kind"] == Kind.LEFT)]
+        came = members[members["kind"] == Kind.LEFT]
         worked = members[members["kind"] == Kind.WORKED]
         since = dict(zip(came["batch"].tolist(), came["since_s"].tolist(), strict=True))
         seconds = [begun - since[batch] for batch, begun in zip(worked["batch"].tolist(), worked["since_s"].tolist(), strict=True)]
         return float(np.mean(seconds[len(seconds) // 10:])) / 3600.0
 
-    assert_agrees(replications(plant, 30, mean_h), exact)
+    assert_agrees(replications(plant, 40, mean_h), exact)
 
 
 # ---- machine repair
