@@ -1,10 +1,12 @@
 """The nominal path to each market: how long a lot takes from the end of filling to release where nothing waits and nothing is shut.
 
-Every time is at its mean. It is arithmetic on the scenario, not a run: the longest way through samples, results, review and decision.
+Every time is at its mean, rounded to whole seconds as a run rounds it (T2). It is arithmetic on the scenario, not a run: the longest way
+through samples, results, review and decision. A run in which nothing waits takes exactly as long.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 
 from foundry.choices import plain
@@ -12,35 +14,43 @@ from foundry.quantities import mean
 from foundry.scenario import Scenario
 from processes.recipe import Step
 
-HOURS_A_DAY = 24.0
+HOUR, DAY = 3_600, 86_400
 FILL = ""                               # the end of the fill, among those of panels
+NOTHING: Mapping[str, float] = {}
 
 
 def nominal_release_d(scenario: Scenario) -> dict[str, float]:
-    """Market -> days from the end of the fill step to its decision; empty without a fill step or with fewer than two panels.
+    """Market -> days from the end of the fill step to its decision; empty without a fill step or with fewer than two panels."""
+    if len(scenario.panels) < 2:
+        return {}
+    return {market: time_s / DAY for market, time_s in nominal_release_s(scenario).items()}
 
-    The main line is walked as when every look goes on; where a step has several visits or takes its time from a driver, one visit at
-    ``duration_h`` counts.
+
+def nominal_release_s(scenario: Scenario, drivers: Mapping[str, float] = NOTHING) -> dict[str, int]:
+    """Market -> seconds from the end of the fill step to its decision; empty without a fill step.
+
+    The main line is walked as when every look goes on. A step with several visits counts one. Where the time of a step has a driver (T4),
+    it is at the value that ``drivers`` gives it, such as ``{"vials": 112}``, else at 0.
     """
     scenario = plain(scenario)
     branches = {name: branch.steps for name, branch in scenario.recipe.branches.items()}
     branches |= {name: assay.steps for name, assay in (scenario.lab.assays if scenario.lab else {}).items() if assay.steps}
     wanted = {panel.name: [limit.assay for limit in panel.limits] for panel in scenario.panels}
-    ready: dict[str, float] = {}                            # branch -> when its last result is in
-    ends: dict[str, float] = {}                             # of the steps that fork or decide a panel, and of the fill
-    for step, end in _times(_walked(scenario), ready, branches, wanted):
+    clock = _Clock(branches, wanted, drivers)
+    ends: dict[str, int] = {}                               # of the steps that fork or decide a panel, and of the fill
+    for step, end in clock.walk(_walked(scenario)):
         ends |= dict.fromkeys((*step.fork, *step.decide, *([FILL] if step.operation == "fill" else [])), end)
-    if FILL not in ends or len(scenario.panels) < 2:
+    if FILL not in ends:
         return {}
     found = {}
     for panel in scenario.panels:
-        if panel.name not in ends:                          # decided by a step that a lot only comes to when something is wrong
+        if panel.name not in ends:                          # decided by a step to which a lot only comes when something is wrong
             continue
         now = ends[panel.name]
         if panel.steps:
-            now = max([now, *(ready[assay] for assay in wanted[panel.name] if assay in ready)])
-            now = [end for _, end in _times(panel.steps, ready, {}, {}, now)][-1]
-        found[panel.market] = (now - ends[FILL]) / HOURS_A_DAY
+            now = max([now, *(clock.ready[assay] for assay in wanted[panel.name] if assay in clock.ready)])
+            now = clock.end(panel.steps, now)
+        found[panel.market] = now - ends[FILL]
     return found
 
 
@@ -57,21 +67,41 @@ def _walked(scenario: Scenario) -> list[Step]:
     return walked
 
 
-def _times(steps: Iterable[Step], ready: dict[str, float], branches: Mapping[str, list[Step]], wanted: Mapping[str, list[str]],
-           now: float = 0.0) -> Iterator[tuple[Step, float]]:
-    """Each step with its end in hours, by durations, targets of windows and what it joins. What it samples or forks comes to ``ready``."""
-    starts: dict[str, float] = {}
-    ends: dict[str, float] = {}
-    for step in steps:
-        begin = now
-        if step.window is not None:
-            marks = [(ends if text.endswith(".end") else starts).get(text.rpartition(".")[0]) for text in step.window.after]
-            begin = max(now, max((mark for mark in marks if mark is not None), default=now) + step.window.target_h)
-        awaited = [*step.join, *(assay for panel in step.decide for assay in wanted.get(panel, []))]
-        begin = max([begin, *(ready[name] for name in awaited if name in ready)])
-        now = begin + mean(step.duration_h) * (step.repeat or 1)
-        starts[step.name], ends[step.name] = begin, now
-        for name in (*step.samples, *step.fork):
-            if name in branches:
-                ready[name] = max(ready.get(name, 0.0), [end for _, end in _times(branches[name], ready, {}, {}, now)][-1])
-        yield step, now
+class _Clock:
+    """Seconds at which steps end, one after the other, and at which what they sampled or forked is done (``ready``)."""
+
+    def __init__(self, branches: Mapping[str, list[Step]], wanted: Mapping[str, list[str]], drivers: Mapping[str, float]) -> None:
+        self.branches, self.wanted, self.drivers = branches, wanted, drivers
+        self.ready: dict[str, int] = {}
+
+    def walk(self, steps: Iterable[Step], now: int = 0) -> Iterator[tuple[Step, int]]:
+        """Each step, or each of its repetitions, with its end: by durations, targets of windows and what it joins."""
+        starts: dict[str, int] = {}
+        ends: dict[str, int] = {}
+        for step in [row for row in steps for _ in range(row.repeat or 1)]:
+            begin = now
+            if step.window is not None:
+                marks = [(ends if text.endswith(".end") else starts).get(text.rpartition(".")[0]) for text in step.window.after]
+                begin = max(now, max((mark for mark in marks if mark is not None), default=now) + _whole(step.window.target_h * HOUR))
+            awaited = [*step.join, *(assay for panel in step.decide for assay in self.wanted.get(panel, []))]
+            begin = max([begin, *(self.ready[name] for name in awaited if name in self.ready)])
+            now = begin + self.duration_s(step)
+            starts[step.name], ends[step.name] = begin, now
+            for name in (*step.samples, *step.fork):
+                if name in self.branches:
+                    self.ready[name] = max(self.ready.get(name, 0), self.end(self.branches[name], now))
+            yield step, now
+
+    def end(self, steps: Iterable[Step], now: int) -> int:
+        """When the last of some steps ends that begin now."""
+        for _, end in self.walk(steps, now):
+            now = end
+        return now
+
+    def duration_s(self, step: Step) -> int:
+        driven = 0.0 if step.per is None or step.per_h is None else step.per_h.value * HOUR * self.drivers.get(step.per, 0.0)
+        return _whole(mean(step.duration_h) * HOUR + driven)
+
+
+def _whole(time_s: float) -> int:
+    return math.floor(time_s + 0.5)

@@ -5,27 +5,17 @@ Literals below are rows of the basis of design for HiCM-188-like lines, clinical
 
 from __future__ import annotations
 
-import re
-from collections import Counter, defaultdict
-from collections.abc import Iterator
-from functools import cache
+from collections import Counter
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 
 from foundry.assembly import assemble
-from foundry.engine.readable import run
-from foundry.events import Kind
 from foundry.loader import configs, load, scenarios
-from foundry.quantities import Distribution, Quantity, Strict, mean
-from foundry.scenario import Scenario
-from foundry.tables import Tables, tabulate
+from foundry.quantities import mean
+from tests.lots import assert_cell_path, assert_every_fact_has_a_source, bench_free, exposures, used, visits
 
 LINES = ("hicm188_manual", "hicm188_automated")
-DECISIONS = {"bank_vials", "vessels", "volume_ml", "price_factor", "utilities_usd_per_y"}     # numbers a user decides on may stand bare
-SOURCE = re.compile(r"basis §\d(\.\d)?|economics \d\.\d|[A-Za-z]\w*(\.\w+)*")         # the last: `assumption`, or an id of a parameter file
 
 # basis §4, "Use per full batch"
 USE = {
@@ -65,31 +55,6 @@ PATH = {
 VIALS = {"hicm188_manual": 100, "hicm188_automated": 112}
 
 
-@cache
-def bench_free(name: str) -> tuple[Scenario, Tables, Any]:
-    """One batch with spread off and bench steps of 0 h: scenario, tables and run."""
-    data = load(name, set=("spread=off", "start.at_most=1")).model_dump(exclude_none=True)
-    for procedure in data["recipe"]["unit_procedures"]:
-        for step in procedure["steps"]:
-            step |= {"duration_h": {"value": 0.0}} | ({"per_h": {"value": 0.0}} if "per" in step else {})
-            step.pop("spread", None)
-            for need in step["needs"].values():
-                need.pop("for_h", None)
-    scenario = Scenario.model_validate(data)
-    tables = tabulate(scenario)
-    return scenario, tables, run(tables, 1, 0)
-
-
-def visits(name: str) -> Counter[str]:
-    """How often the main token of the batch finished each step, by name without the number of its repetition."""
-    scenario, tables, result = bench_free(name)
-    events = result.events
-    rows = events[(events["kind"] == Kind.WORKED) & (events["token"] == 0) & (events["reason"] == 0)]
-    repeated = {f"{s.name}.{k}": s.name for s in scenario.recipe.steps() for k in range(1, (s.repeat or 0) + 1)}
-    names = [tables.step_names[k] for k in rows["step"]]
-    return Counter(repeated.get(n, n) for n in names)
-
-
 def test_scenarios_load() -> None:
     assert set(LINES) | {"tiny_line"} <= set(scenarios())
     for name in scenarios():
@@ -106,51 +71,25 @@ def test_every_file_belongs_to_a_scenario() -> None:
         assert file.read_text(encoding="utf-8").startswith("# yaml-language-server: $schema=../schema/"), file.name
 
 
-def facts(thing: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Quantity | Distribution]]:
-    """Every number given in a model, with its path; the parts of a mixture answer for themselves where they name a source."""
-    if isinstance(thing, Quantity | Distribution):
-        yield path, thing
-    elif isinstance(thing, Strict):
-        for name in thing.model_fields_set:
-            yield from facts(getattr(thing, name), (*path, name))
-    elif isinstance(thing, dict | list):
-        for key, value in thing.items() if isinstance(thing, dict) else enumerate(thing):
-            yield from facts(value, (*path, str(key)))
-
-
 @pytest.mark.parametrize("name", ["hicm188_manual", "hicm188_automated", "tiny_line"])
 def test_every_fact_has_a_source(name: str) -> None:
-    bare, unknown = [], []
-    for path, number in facts(load(name)):
-        zero = isinstance(number, Quantity) and number.value == 0
-        if number.source is None and not zero and path[-1] not in DECISIONS:
-            bare.append(".".join(path))
-        if number.source is not None and not SOURCE.fullmatch(number.source):
-            unknown.append(f"{'.'.join(path)}: {number.source}")
-        assert number.source != "assumption" or number.range is not None
-    assert not bare
-    assert not unknown
+    assert_every_fact_has_a_source(load(name))
 
 
 @pytest.mark.parametrize("name", LINES)
 def test_materials_of_a_batch(name: str) -> None:
-    scenario, _, _ = bench_free(name)
-    done = visits(name)
-    used: defaultdict[str, float] = defaultdict(float)
-    for step in scenario.recipe.steps():
-        for item, amount in step.materials.items():
-            assert amount.per in (None, "vials")
-            used[item] += done[step.name] * (amount.fixed + amount.each * VIALS[name])
-    assert {k: v for k, v in used.items() if v} == pytest.approx(USE[name], rel=1e-3)
-    assert set(used) <= set(scenario.plant.prices_usd)
+    lot = bench_free(name)
+    units = used(lot, VIALS[name])
+    assert units == pytest.approx(USE[name], rel=1e-3)
+    assert set(units) <= set(lot.scenario.plant.prices_usd)
 
 
 @pytest.mark.parametrize("name", LINES)
 def test_samples_of_a_batch(name: str) -> None:
-    scenario, _, _ = bench_free(name)
-    done = visits(name)
+    lot = bench_free(name)
+    done = visits(lot)
     drawn: Counter[str] = Counter()
-    for step in scenario.recipe.steps():
+    for step in lot.scenario.recipe.steps():
         for assay, sample in step.samples.items():
             drawn[assay] += done[step.name] * sample.n
         if step.look:
@@ -161,16 +100,13 @@ def test_samples_of_a_batch(name: str) -> None:
 
 @pytest.mark.parametrize("name", LINES)
 def test_exposures_of_a_batch(name: str) -> None:
-    scenario, _, _ = bench_free(name)
-    done = visits(name)
-    steps = scenario.recipe.steps()
-    assert (sum(done[s.name] * s.openings for s in steps), sum(done[s.name] * s.connections for s in steps)) == EXPOSURES[name]
+    assert exposures(bench_free(name)) == EXPOSURES[name]
 
 
 def test_hands_on_of_a_manual_lot() -> None:
     """basis §1.1: 1,989 min of single-pair sessions up to d14, harvest 152.5 min with two pairs, wash 110 min, fill 20 + 33.3 min."""
     scenario = load("hicm188_manual")
-    done = visits("hicm188_manual")
+    done = visits(bench_free("hicm188_manual"))
     minutes = 0.0
     for step in scenario.recipe.steps():
         people = sum(n.count for role, n in step.needs.items() if role in ("operator", "feeder") and n.for_h is None)
@@ -183,7 +119,7 @@ def test_hands_on_of_a_manual_lot() -> None:
 def test_robot_minutes_of_an_automated_lot() -> None:
     """basis §1.2: robot minutes of all rows but the freezer's 15, which people do, and the counts between the bags."""
     scenario = load("hicm188_automated")
-    done = visits("hicm188_automated")
+    done = visits(bench_free("hicm188_automated"))
     minutes = sum(done[s.name] * 60 * (s.needs["robot"].for_h or mean(s.duration_h)) for s in scenario.recipe.steps()
                   if "robot" in s.needs and s.look != "atline_density")
     assert minutes == pytest.approx(40 + 5 * 10 + 60 + 5 * 12 + 90 + 20 + 8 * 35 + 80 + 20 + 30 + 30, rel=1e-3)
@@ -192,15 +128,7 @@ def test_robot_minutes_of_an_automated_lot() -> None:
 @pytest.mark.parametrize("name", LINES)
 def test_cell_path(name: str) -> None:
     """With bench steps of 0 h the cells are those of basis §6 to its printed digits, on the same days."""
-    _, tables, result = bench_free(name)
-    records = result.records
-    start = records["time_s"][records["step"] == tables.step_names.index("thaw")][0]
-    for step, (day, cells) in PATH[name].items():
-        row = records[records["step"] == tables.step_names.index(step)][-1]
-        living = row["pluripotent"] + row["progenitor"] + row["target"] + row["off_target"]
-        assert living == pytest.approx(cells, rel=5e-5), step
-        assert (row["time_s"] - start) / 86_400 == pytest.approx(day, abs=0.05), step
-    assert np.max(records["vials"]) == VIALS[name]
+    assert_cell_path(bench_free(name), PATH[name], VIALS[name])
 
 
 @pytest.mark.parametrize(("name", "last_result_d", "closure_d"), [("hicm188_manual", 15, 8), ("hicm188_automated", 15, 1)])

@@ -6,20 +6,14 @@ That the files load, that each belongs to a scenario and that the clinical lines
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from functools import cache
-from typing import Any
-
-import numpy as np
 import pytest
 
 from foundry.engine.readable import run
-from foundry.events import Kind
 from foundry.loader import load
-from foundry.quantities import Quantity, mean
-from foundry.scenario import Pool, Scenario
-from foundry.tables import Tables, tabulate
-from tests.test_configs import DECISIONS, SOURCE, facts
+from foundry.quantities import mean
+from foundry.scenario import Pool
+from foundry.tables import tabulate
+from tests.lots import Lot, assert_cell_path, assert_every_fact_has_a_source, bench_free, exposures, step_days, used, visits
 
 SEMI, SEMI_2, AUTO_2, MANUAL_2 = (
     "hicm188_semi_automated", "hicm188_semi_automated_commercial", "hicm188_automated_commercial", "hicm188_manual_commercial")
@@ -80,80 +74,41 @@ STARTS = {SEMI: 24, SEMI_2: 60, AUTO_2: 120, MANUAL_2: 161}
 FIXED = {SEMI: 110_000, SEMI_2: 1.8 * 110_000, AUTO_2: 1.8 * 170_000, MANUAL_2: 1.8 * 90_000}
 
 
-@cache
-def bench_free(name: str, weekday: str = FRIDAY) -> tuple[Scenario, Tables, Any]:
-    """One batch with spread off and bench steps of 0 h, thawed on a Friday where the line has patterns of weekdays."""
-    changes = ("spread=off", "start.at_most=1", *([weekday] if name == MANUAL_2 else []))
-    data = load(name, set=changes).model_dump(exclude_none=True)
-    for procedure in data["recipe"]["unit_procedures"]:
-        for step in procedure["steps"]:
-            step |= {"duration_h": {"value": 0.0}} | ({"per_h": {"value": 0.0}} if "per" in step else {})
-            step.pop("spread", None)
-            for need in step["needs"].values():
-                need.pop("for_h", None)
-    scenario = Scenario.model_validate(data)
-    tables = tabulate(scenario)
-    return scenario, tables, run(tables, 1, 0)
-
-
-def visits(name: str, weekday: str = FRIDAY) -> Counter[str]:
-    """How often the main token of the batch finished each step, by name without the number of its repetition."""
-    scenario, tables, result = bench_free(name, weekday)
-    events = result.events
-    rows = events[(events["kind"] == Kind.WORKED) & (events["token"] == 0) & (events["reason"] == 0)]
-    repeated = {f"{s.name}.{k}": s.name for s in scenario.recipe.steps() for k in range(1, (s.repeat or 0) + 1)}
-    names = [tables.step_names[k] for k in rows["step"]]
-    return Counter(repeated.get(n, n) for n in names)
+def lot_of(name: str, weekday: str = FRIDAY) -> Lot:
+    """One batch with bench steps of 0 h, thawed on a Friday where the line has patterns of weekdays."""
+    return bench_free(name, *([weekday] if name == MANUAL_2 else []))
 
 
 @pytest.mark.parametrize("name", LINES)
 def test_every_fact_has_a_source(name: str) -> None:
-    for path, number in facts(load(name)):
-        zero = isinstance(number, Quantity) and number.value == 0
-        assert number.source is not None or zero or path[-1] in DECISIONS, path
-        assert number.source is None or SOURCE.fullmatch(number.source), path
-        assert number.source != "assumption" or number.range is not None, path
+    assert_every_fact_has_a_source(load(name))
 
 
 @pytest.mark.parametrize("name", LINES)
 def test_materials_of_a_batch(name: str) -> None:
-    scenario, _, _ = bench_free(name)
-    done = visits(name)
-    used: defaultdict[str, float] = defaultdict(float)
-    for step in scenario.recipe.steps():
-        for item, amount in step.materials.items():
-            used[item] += done[step.name] * (amount.fixed + amount.each * VIALS[name])
-    assert {k: v for k, v in used.items() if v} == pytest.approx(USE[name], rel=1e-3)
+    assert used(lot_of(name), VIALS[name]) == pytest.approx(USE[name], rel=1e-3)
 
 
 @pytest.mark.parametrize("name", LINES)
 def test_exposures_of_a_batch(name: str) -> None:
-    scenario, _, _ = bench_free(name)
-    done, steps = visits(name), scenario.recipe.steps()
-    assert (sum(done[s.name] * s.openings for s in steps), sum(done[s.name] * s.connections for s in steps)) == EXPOSURES[name]
-    assert sum(done[s.name] * s.samples["ipc_em"].n for s in steps if "ipc_em" in s.samples) == MONITORING[name]
+    lot = lot_of(name)
+    done = visits(lot)
+    assert exposures(lot) == EXPOSURES[name]
+    monitored = (done[s.name] * s.samples["ipc_em"].n for s in lot.scenario.recipe.steps() if "ipc_em" in s.samples)
+    assert sum(monitored) == MONITORING[name]
 
 
 @pytest.mark.parametrize("name", LINES)
 def test_cell_path(name: str) -> None:
     """With bench steps of 0 h the cells are those of basis §6 to its printed digits, on the same days."""
-    _, tables, result = bench_free(name)
-    records = result.records
-    start = records["time_s"][records["step"] == tables.step_names.index("thaw")][0]
-    for step, (day, cells) in PATH[name].items():
-        row = records[records["step"] == tables.step_names.index(step)][-1]
-        living = row["pluripotent"] + row["progenitor"] + row["target"] + row["off_target"]
-        assert living == pytest.approx(cells, rel=5e-5), step
-        assert (row["time_s"] - start) / 86_400 == pytest.approx(day, abs=0.05), step
-    assert np.max(records["vials"]) == VIALS[name]
+    assert_cell_path(lot_of(name), PATH[name], VIALS[name])
 
 
 def test_manual_lot_thawed_on_a_tuesday() -> None:
     """basis §1.1, pattern C: P1 Monday D6, P2 Thursday D9, P3 Monday D13, d0 Thursday D16, harvest Friday D31."""
-    _, tables, result = bench_free(MANUAL_2, TUESDAY)
-    time_s = {tables.step_names[k]: t for k, t in zip(result.records["step"], result.records["time_s"], strict=True) if k >= 0}
     days = {"passage P1 for three days": 6, "passage P2": 9, "passage P3 on Monday": 13, "exchange d0": 16, "dissociate": 31}
-    assert {step: round((time_s[step] - time_s["thaw"]) / 86_400) for step in days} == days
+    found = step_days(lot_of(MANUAL_2, TUESDAY))
+    assert {step: found[step] for step in days} == days
 
 
 def test_second_manual_lot_of_a_friday() -> None:
@@ -211,7 +166,7 @@ def test_reactors_are_held_in_pairs(name: str) -> None:
 
 def test_robot_minutes_of_a_commercial_lot() -> None:
     """basis §1.2: robot minutes of all rows but the freezer's 15, which people do, and the counts between the bags."""
-    done = visits(AUTO_2)
+    done = visits(lot_of(AUTO_2))
     minutes = sum(done[s.name] * 60 * (s.needs["robot"].for_h or mean(s.duration_h)) for s in load(AUTO_2).recipe.steps()
                   if "robot" in s.needs and s.look != "atline_density")
     assert minutes == pytest.approx(40 + 5 * 10 + 60 + 5 * 12 + 120 + 40 + 8 * 70 + 100 + 20 + 30 + 30, rel=1e-3)
@@ -219,7 +174,7 @@ def test_robot_minutes_of_a_commercial_lot() -> None:
 
 def test_person_hours_of_a_semi_automated_lot() -> None:
     """basis §1.3, minutes x 1.5 persons: thaw, 5 and 5 bags, two seed harvests, feed, 8 exchanges, then the five rows from d15 on."""
-    done, hours = visits(SEMI), 0.0
+    done, hours = visits(lot_of(SEMI)), 0.0
     for step in load(SEMI).recipe.steps():
         if step.look == "atline_density":
             continue

@@ -5,6 +5,7 @@ Nominal days are worked out here from the YAML text, without the package's own a
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 from functools import cache
@@ -16,6 +17,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from foundry.choices import plain
+from foundry.engine import readable
 from foundry.loader import configs, load, scenarios
 from foundry.nominal import nominal_release_d
 from foundry.outcomes import decisions_columns
@@ -45,8 +47,12 @@ def laid_over(base: Any, over: Any) -> Any:
     return {**base, **{key: laid_over(base.get(key), value) for key, value in over.items()}}
 
 
+def seconds(step: dict[str, Any]) -> int:
+    """Mean of a step as it is written, in whole seconds, half up (T2)."""
+    return math.floor(hours(step) * 3600 + 0.5)
+
+
 def hours(step: dict[str, Any]) -> float:
-    """Mean hours of a step as it is written."""
     time = step.get("duration_h", 0)
     if not isinstance(time, dict):
         return float(time)
@@ -55,17 +61,18 @@ def hours(step: dict[str, Any]) -> float:
 
 
 @cache
-def by_hand() -> dict[str, float]:
-    """Market -> nominal days, from the files: the freezer, twelve hours, the store and its samples, then each market's longest way."""
+def by_hand(vials: int = 0) -> dict[str, int]:
+    """Market -> nominal seconds, from the files: the freezer, twelve hours, the store and its samples, then each market's longest way."""
     scenario = yaml(configs() / "scenarios" / f"{MARKETS}.yaml")
     lab = yaml(configs() / "labs" / "clinical_automated_markets.yaml")
     recipe = yaml(configs() / "recipes" / "ipsc_cm_suspension.yaml")
     steps = {step["name"]: step for procedure in recipe["unit_procedures"] for step in procedure["steps"]}
-    stored = hours(steps["freeze"]) + 12 + hours(steps["store"])
+    stored = seconds(steps["freeze"]) + 12 * 3600 + seconds(steps["store"])
     # Mycoplasma is sampled at the end of the dissociation: wash, formulation and fill (0 h and a minute for each 15 vials) come after.
-    dissociated = -sum(hours(steps[name]) for name in ("wash", "formulate", "fill"))
+    filled = math.floor(vials * steps["fill"]["per_h"]["value"] * 3600 + 0.5)
+    dissociated = -(seconds(steps["wash"]) + seconds(steps["formulate"]) + filled)
     store_samples = {**steps["store"]["samples"], **scenario["recipe"]["override"]["steps"]["store"]["samples"]}
-    review = stored + hours(recipe["branches"]["record review"]["steps"][0])
+    review = stored + seconds(recipe["branches"]["record review"]["steps"][0])
     found = {}
     for file in scenario["panels"]:
         panel = yaml(configs() / "scenarios" / file)
@@ -75,11 +82,11 @@ def by_hand() -> dict[str, float]:
             assay = panel["accepts"][group][0]["assay"] if group in panel["accepts"] else group
             drawn = stored if group in store_samples else dissociated if group == "mycoplasma" else None
             if drawn is not None:                           # the karyotype is drawn weeks before
-                ready.append(drawn + sum(map(hours, lab["assays"][assay]["steps"])))
+                ready.append(drawn + sum(map(seconds, lab["assays"][assay]["steps"])))
         now = max(ready)
         for step in panel["steps"]:
-            now = max(now, review if "join" in step else 0) + hours(step)
-        found[panel["market"]] = now / 24
+            now = max(now, review if "join" in step else 0) + seconds(step)
+        found[panel["market"]] = now
     return found
 
 
@@ -98,34 +105,34 @@ def unhindered() -> Scenario:
 
 def test_nominal_paths_are_those_of_the_survey():
     """About 40, 24 and 11 days: within the range, and within a tenth of the most likely value."""
+    days = {market: time_s / 86_400 for market, time_s in by_hand().items()}
     for market, tier in TIER.items():
         low, likely, high = TIERS[tier]
-        assert low <= by_hand()[market] <= high
-        assert by_hand()[market] == pytest.approx(likely, rel=0.1)
-    assert by_hand()["China clinical research"] == pytest.approx(by_hand()["China IND"] + 60)
+        assert low <= days[market] <= high
+        assert days[market] == pytest.approx(likely, rel=0.1)
+    assert days["China clinical research"] == pytest.approx(days["China IND"] + 60)
+    assert nominal_release_d(load(MARKETS)) == days
 
 
 def test_nominal_paths_are_those_of_a_run_in_which_nothing_waits():
-    """The fill takes 4 s for each of about a hundred vials, which the nominal path leaves out."""
-    scenario = unhindered()
-    case = prepare(scenario)
+    """To the second, with the 4 s for each vial that the run filled."""
+    case = prepare(unhindered())
     run = replicate(case, 1, 0)
     columns = decisions_columns(run.decisions, case.tables)
-    days = dict(zip(columns["market"], (columns["decided_s"] - run.batches["fill_s"][0]) / 86_400, strict=True))
+    decided = dict(zip(columns["market"], (columns["decided_s"] - run.batches["fill_s"][0]).tolist(), strict=True))
+    vials = int(readable.run(case.tables, 1, 0).records["vials"].max())
 
-    assert list(days) == list(by_hand())
-    for market, expected in by_hand().items():
-        # A sample drawn before the fill is the older for the minutes that the vials take.
-        assert days[market] == pytest.approx(expected, abs=0.02)
-        assert nominal_release_d(scenario)[market] == pytest.approx(expected, abs=1e-9)
-        parts = {name: value for name, (value, _) in run.sums.items() if name.startswith(f"release_path_d[{market}.")}
-        assert not any("waits for" in name or "repeated" in name for name in parts), parts
+    assert vials > 80
+    assert decided == by_hand(vials)
+    parts = [name for name in run.sums if name.startswith("release_path_d[") and "." in name]
+    assert parts
+    assert not any("waits for" in name or "repeated" in name for name in parts), parts
 
 
 def test_under_load_the_path_names_what_is_waited_for():
     """With the shipped laboratory the analyst's hours add days to the rapid markets, and the parts add up to the whole."""
     run = replicate(prepare(load(MARKETS, set=["horizon_d=480", "warm_up_d=100"])), 1, 0)
-    nominal = by_hand()["US"]
+    nominal = by_hand()["US"] / 86_400
     total, count = run.sums["release_path_d[US]"]
     parts = {name.partition(".")[2][:-1]: value / count for name, (value, _) in run.sums.items() if name.startswith("release_path_d[US.")}
 

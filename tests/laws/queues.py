@@ -13,7 +13,7 @@ import numpy.typing as npt
 from foundry.engine import readable
 from foundry.events import Kind
 from foundry.scenario import Scenario
-from foundry.streams import address, u01
+from foundry.streams import address, fold, u01
 from foundry.tables import tabulate
 from tests.laws.plants import complete
 
@@ -37,6 +37,24 @@ def queue(steps: Sequence[str], servers: dict[str, int], *, per_h: float, custom
         """
 
 
+def laboratory(duration_h: str, *, samples: int, per_h: float, batches: int) -> str:
+    """Batches that come by chance, each with so many samples for one analyst, as YAML: M[b]/M/1 if ``duration_h`` is exponential.
+
+    Each sample has a test of its own, ``test 1`` and so on, with one step, ``read``.
+    """
+    tests = [f"test {i}" for i in range(1, samples + 1)]
+    read = station(duration_h, name="read", pool="analyst")
+    return f"""
+        start: {{poisson_per_year: {per_h * HOURS_PER_YEAR!r}, at_most: {batches}}}
+        stop_after_batches: {batches}
+        pools: {{analyst: {{kind: people, count: 1}}}}
+        assays: {{{", ".join(f"{test}: {{attribute: none, steps: [{read}]}}" for test in tests)}}}
+        steps:
+        - {{name: draw, samples: {{{", ".join(f"{test}: 1" for test in tests)}}}}}
+        - {{name: report, join: [{", ".join(tests)}]}}
+        """
+
+
 def play(plant: str | dict[str, Any], *, seed: int, replication: int = 0) -> tuple[Any, readable.Run]:
     tables = tabulate(Scenario.model_validate(complete(plant)))
     return tables, readable.run(tables, seed, replication)
@@ -50,6 +68,14 @@ def waits(run: readable.Run, step: int = 0) -> Integers:
     return answer
 
 
+def waits_of_samples(run: readable.Run) -> Integers:
+    """Seconds in line of every sample of a `laboratory`, in the order of batches and, within one, of its samples."""
+    rows = run.events[(run.events["kind"] == Kind.QUEUED) & (run.events["token"] > 0)]
+    rows = rows[np.lexsort((rows["token"], rows["batch"]))]
+    answer: Integers = rows["time_s"] - rows["since_s"]
+    return answer
+
+
 # ---- the same draws
 
 def half_up(seconds: float) -> int:
@@ -60,6 +86,13 @@ def exponential(mean_s: float, name: str, purpose: str, seed: int, customers: in
     """Whole seconds of an exponential law for customers 0, 1, …, by its inverse at the addresses of F1."""
     key = address(name, purpose)
     return [half_up(-mean_s * math.log1p(-u01(seed, key, replication, k, 0, 1))) for k in range(customers)]
+
+
+def exponential_of_samples(mean_s: float, samples: int, seed: int, batches: int) -> list[int]:
+    """The same for the samples of a `laboratory`, whose address has the step and the branch they were forked into."""
+    tests = [f"test {i}" for i in range(1, samples + 1)]
+    at = [(address(f"{test}.read", "duration"), fold(0, address("draw", test), 1)) for test in tests]
+    return [half_up(-mean_s * math.log1p(-u01(seed, key, 0, k, path, 1))) for k in range(batches) for key, path in at]
 
 
 def arrivals(per_h: float, seed: int, customers: int) -> Integers:

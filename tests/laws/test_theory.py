@@ -9,7 +9,20 @@ import pytest
 
 from foundry.events import Kind
 from foundry.streams import address, normal_quantile, u01
-from tests.laws.queues import arrivals, exponential, half_up, kiefer_wolfowitz, lindley, play, queue, station, waits
+from tests.laws.queues import (
+    arrivals,
+    exponential,
+    exponential_of_samples,
+    half_up,
+    kiefer_wolfowitz,
+    laboratory,
+    lindley,
+    play,
+    queue,
+    station,
+    waits,
+    waits_of_samples,
+)
 
 CUSTOMERS = 10_000
 EXPONENTIAL = "{exponential: {mean: 1}}"
@@ -53,6 +66,39 @@ def test_waits_of_m_g_1_with_lognormal_service_are_lindleys():
     service = [half_up(3600.0 * math.exp(-sigma2 / 2 + math.sqrt(sigma2) * z)) for z in deviates]
 
     np.testing.assert_array_equal(waits(run), lindley(arrivals(0.8, 5, customers), service))
+
+
+@pytest.mark.parametrize(("samples", "seed"), [(5, 8), (2, 9), (1, 10)])
+def test_waits_in_a_laboratory_with_bulk_arrivals_are_lindleys(samples: int, seed: int):
+    """M[b]/M/1: the samples of a batch come in one second and are read one after the other, behind those of the batches before."""
+    batches, per_h = CUSTOMERS // samples, 0.8 / samples
+    _, run = play(laboratory(EXPONENTIAL, samples=samples, per_h=per_h, batches=batches), seed=seed)
+    came = np.repeat(arrivals(per_h, seed, batches), samples)
+
+    expected = lindley(came, exponential_of_samples(3600.0, samples, seed, batches))
+
+    assert expected.size == CUSTOMERS
+    assert expected.mean() > 2 * 3600
+    np.testing.assert_array_equal(waits_of_samples(run), expected)
+
+
+def test_waits_for_full_runs_are_lindleys_of_every_fourth_arrival():
+    """M/M[k]/1 with full runs: the k-th arrival completes a run, runs are served in turn, and a member waits for both.
+
+    A run draws as the first of its members, so its service time is at the address of batch 0, k, 2 k, …
+    """
+    k, customers = 4, CUSTOMERS
+    step = "{name: service, needs: {server: 1}, duration_h: {exponential: {mean: 1}}, shift: overtime, gather: {k: 4, limit_h: 1.0e6}}"
+    _, run = play(queue([step], {"server": 1}, per_h=3.2, customers=customers), seed=11)
+    came = arrivals(3.2, 11, customers)
+    full = came[k - 1::k]
+    begun = full + lindley(full, exponential(3600.0, "service", "duration", 11, customers)[::k])
+    worked = run.events[(run.events["kind"] == Kind.WORKED) & (run.events["token"] == 0)]
+    waited = np.empty(customers, dtype=np.int64)
+    waited[worked["batch"]] = worked["since_s"] - came[worked["batch"]]
+
+    assert (begun - full).mean() > 3600
+    np.testing.assert_array_equal(waited, np.repeat(begun, k) - came)
 
 
 def test_waits_at_three_stations_in_series_are_lindleys_one_after_the_other():

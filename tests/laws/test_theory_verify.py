@@ -16,7 +16,7 @@ from scipy.stats import t as student
 from foundry.engine import readable
 from foundry.events import Kind
 from foundry.tables import Tables
-from tests.laws.queues import play, queue, station, waits
+from tests.laws.queues import laboratory, play, queue, station, waits, waits_of_samples
 
 pytestmark = [pytest.mark.verify, pytest.mark.timeout(3600)]
 
@@ -76,6 +76,56 @@ def test_mg1_det():
     plant = queue([station("1")], {"server": 1}, per_h=0.8, customers=50_000)
 
     assert_agrees(replications(plant, 20, mean_wait_h), exact)
+
+
+@pytest.mark.parametrize(("samples", "load"), [(4, 0.6), (10, 0.5)])
+def test_bulk_arrivals(samples: int, load: float):
+    """M[b]/M/1: batches come at rate λ, each with b samples, one analyst reads them at rate μ; ρ = λ b / μ.
+
+    The samples of a batch are one customer of M/G/1 with service S, a sum of b exponential times: E[S²] = b (b + 1) / μ². Its first
+    sample waits for the batches before, by Pollaczek and Khinchine λ E[S²] / (2 (1 - ρ)) = ρ (b + 1) / (2 μ (1 - ρ)). The j-th waits for
+    j - 1 service times more, on average over the batch (b - 1) / (2 μ). The sum of both is
+
+        Wq = ρ / (μ (1 - ρ)) + (b - 1) / (2 μ (1 - ρ)),
+
+    of which the first part is M/M/1, and the second what coming together costs, b = 1 nothing.
+    """
+    first = load * (samples + 1) / (2 * (1 - load))
+    exact = load / (1 - load) + (samples - 1) / (2 * (1 - load))
+    assert exact == pytest.approx(first + (samples - 1) / 2)
+    plant = laboratory("{exponential: {mean: 1}}", samples=samples, per_h=load / samples, batches=40_000 // samples)
+
+    def mean_h(_: Tables, run: readable.Run) -> float:
+        seconds = waits_of_samples(run)
+        return float(seconds[seconds.size // 10:].mean()) / 3600.0
+
+    assert_agrees(replications(plant, 40, mean_h), exact)
+
+
+def test_full_runs():
+    """M/M[k]/1 with full runs of k: the wait for a full run, (k - 1) / (2 λ) on average, and the wait of a run for the server.
+
+    Runs come at gaps that are sums of k exponential times, so the second is that of GI/M/1: Wq = σ / (μ (1 - σ)), where σ is the root
+    within (0, 1) of σ = E[exp(-μ (1 - σ) gap)] = (λ / (λ + μ (1 - σ)))^k.
+    """
+    k, per_h = 4, 2.4
+    sigma = 0.5
+    for _ in range(200):
+        sigma = (per_h / (per_h + 1 - sigma)) ** k
+    assert 0 < sigma < 0.99
+    exact = (k - 1) / (2 * per_h) + sigma / (1 - sigma)
+    step = "{name: service, needs: {server: 1}, duration_h: {exponential: {mean: 1}}, shift: overtime, gather: {k: 4, limit_h: 1.0e6}}"
+    plant = queue([step], {"server": 1}, per_h=per_h, customers=40_000)
+
+    def mean_h(_: Tables, run: readable.Run) -> float:
+        members = run.events[run.events["token"] == 0]
+        came = members[members["kind"] == Kind.LEFT]
+        worked = members[members["kind"] == Kind.WORKED]
+        since = dict(zip(came["batch"].tolist(), came["since_s"].tolist(), strict=True))
+        seconds = [begun - since[batch] for batch, begun in zip(worked["batch"].tolist(), worked["since_s"].tolist(), strict=True)]
+        return float(np.mean(seconds[len(seconds) // 10:])) / 3600.0
+
+    assert_agrees(replications(plant, 40, mean_h), exact)
 
 
 # ---- machine repair
