@@ -72,6 +72,10 @@ KPIS: dict[str, Kpi] = {
     "cost_per_released_dose": Kpi("{currency}/dose", "every ledger row of the window ÷ doses released in it; [category]"),
     "cost_per_good_dose": Kpi("{currency}/dose", "the same cost ÷ doses released and truly within limits"),
     "direct_cost_per_batch": Kpi("{currency}/batch", "ledger rows of batches that ended in the window, without fixed cost; [outcome]"),
+    "gate_stops": Kpi("batches/year", "batches that a gate of the line ended ÷ years of the window; [gate]"),
+    "gate_false_stops": Kpi("batches/year", "the same, where the true value would have gone on; [gate]"),
+    "cost_avoided": Kpi("{currency}/year", "stops × (direct cost of a batch that came to its end) - their own direct cost; [gate]"),
+    "doses_lost": Kpi("doses/year", "false stops × doses of a batch that came to its end; [gate]"),
     "work_in_progress_cost": Kpi("{currency}", "direct cost of unfinished batches at the [start] and [end] of the window"),
 }
 

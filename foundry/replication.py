@@ -18,6 +18,7 @@ from foundry.engine.readable import Run
 from foundry.engine.readable import run as run_engine
 from foundry.engine.rules import attribute, attributes
 from foundry.events import fingerprint
+from foundry.gates import gate_figures
 from foundry.kpi import Sums, lead_times, measure
 from foundry.laboratory import figures as laboratory_figures
 from foundry.laboratory import samples
@@ -141,7 +142,7 @@ def replicate(case: Case, seed: int, number: int, *, keep: bool = False, light: 
             **laboratory_figures(run.events, tested, case.tables, window),
             **market_sums(decisions, batches, case.tables, window), **release_path(run.events, decisions, batches, case.tables, window),
             **{f"nominal_release_d[{market}]": (days, 1.0) for market, days in case.nominal.items()},
-            **costs(money, batches, case.book, window)}
+            **costs(money, batches, case.book, window), **gate_figures(money, batches, case.tables, window)}
     found = Replication(
         number=number, window=window, sums=sums,
         lead_times={**lead_times(batches, window), **market_lead_times(decisions, batches, case.tables, window)}, batches=batches[:0],

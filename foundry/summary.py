@@ -50,6 +50,8 @@ UNDEFINED = {
     "utilisation": ("utilisation", "the pool never opens in the window"),
     "queue_wait_h": ("queue wait", "the step never starts in the window"),
     "gather_wait_h": ("wait for a run", "nothing goes with a run in the window"),
+    "cost_avoided": ("cost avoided", "no batch was released or rejected in the window"),
+    "doses_lost": ("doses lost to false stops", "no batch was released or rejected in the window"),
     "members_per_run": ("members per run", "no run starts in the window"),
 }
 

@@ -6,6 +6,7 @@ from foundry.report.figures_cells import cells_and_purity, readings
 from foundry.report.figures_cost import cost_per_dose
 from foundry.report.figures_flow import lead_times
 from foundry.report.figures_gantt import gantt
+from foundry.report.figures_gates import gates
 from foundry.report.figures_laboratory import laboratory, operating_characteristics
 from foundry.report.figures_markets import markets, release_path
 from foundry.report.figures_pairs import paired_differences
@@ -20,6 +21,7 @@ __all__ = [
     "cost_per_dose",
     "failure_causes",
     "gantt",
+    "gates",
     "laboratory",
     "lead_times",
     "markets",

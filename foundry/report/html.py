@@ -122,7 +122,7 @@ def build_sections(results: Results) -> list[Section]:
     flow = (figures.lead_times(frames("batches"), names, warm_up, p90), figures.qc_turnaround(frames("tests"), names),
             figures.laboratory(summary, names))
     quality = (figures.cells_and_purity(frames("trajectories"), measured, names, facts), figures.failure_causes(summary, paired, names),
-               figures.operating_characteristics(facts, names))
+               figures.gates(summary, names, currency), figures.operating_characteristics(facts, names))
     markets = (figures.markets(summary, names), figures.release_path(summary, names, facts))
     return [
         Section("story", "", "", story),

@@ -18,7 +18,8 @@ Interval = tuple[float | None, float | None, float | None]  # value, low, high
 Pair = tuple[Interval, Interval, float | None]              # difference, relative, variance-reduction factor
 NOTHING: Interval = (None, None, None)
 
-MEANS = {"doses_released_per_year", "batches_started", "batches_released", "work_in_progress_cost", "overtime_h", "wip_batches", "capex"}
+MEANS = {"doses_released_per_year", "batches_started", "batches_released", "work_in_progress_cost", "overtime_h", "wip_batches", "capex",
+         "gate_stops", "gate_false_stops", "cost_avoided", "doses_lost"}
 SHARES = {"batch_failure_rate", "true_failure_rate", "consumer_risk", "producer_risk", "bad_given_released", "released_given_bad",
           "first_pass_yield", "invalid_rate", "oos_rate", "false_oos_rate"}
 FRACTIONS = {"utilisation", "state_share"}                  # ratios that are at most 1

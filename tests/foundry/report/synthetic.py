@@ -238,6 +238,9 @@ def _kpis(
             "capex": (9.1e6 if line is LINES[0] else 16.4e6, 1.0, "USD"),
         }
         sums |= {f"batch_failure_rate[{c}]": (float((lost["reason"] == c).sum()), decided, "fraction") for c in _reasons(causes)}
+        sums |= {"gate_stops[density_gate]": (2.0, 1.0, "batches/year"), "gate_false_stops[density_gate]": (1.0, 1.0, "batches/year"),
+                 "cost_avoided[density_gate]": (1000.0 * (20 + replication % 3), 1.0, "USD/year"),
+                 "doses_lost[density_gate]": (12.0, 1.0, "doses/year"), "gate_stops[quiet_gate]": (0.0, 1.0, "batches/year")}
         for i, pool in enumerate(POOLS):
             sums |= _states(pool, min(0.9, 0.78 * line.failure / 0.26 / (1 + 0.5 * i)), i < 3, random)
         for k, (assay, (attribute, _, _, work, wait)) in enumerate(ASSAYS.items()):

@@ -130,7 +130,7 @@ def test_every_figure_is_there_and_named_once(results: Results) -> None:
     found = charts(results)
 
     assert list(found) == ["cost", "pairs", "states", "weeks", "gantt", "lead", "turnaround", "laboratory", "cells", "causes",
-                           "characteristic"]
+                           "gates", "characteristic"]
     assert all(chart.views and chart.table for chart in found.values())
     assert all(
         trace.type in ("bar", "scatter", "heatmap") for chart in found.values() for view in chart.views for trace in view.figure.data
