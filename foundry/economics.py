@@ -6,7 +6,7 @@ cost is computed, and every row names the log row it comes from, so deleting an 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ Floats = NDArray[np.float64]
 Columns = dict[str, Any]
 Sums = dict[str, tuple[float, float]]
 Window = tuple[int, int]
+QC = CATEGORIES.index("qc")
 
 LEDGER = np.dtype([
     ("time_s", "i8"),                   # when it was spent: start of a visit or of work, end of a batch; W for costs of time
@@ -51,10 +52,12 @@ def ledger(events: Rows, tables: Tables, book: PriceBook, window: Window) -> Row
     Materials, vessels and tests are spent at the start of a visit: a look by the step that looks, samples by the step that draws
     them, and one sample more by each further visit of the laboratory step that repeats a test (invalid, retest). Pay of hourly people
     and overtime are spent when the work began, disposal when a batch ends unreleased; salaries, capital, area, contracts and overhead
-    per second of the window, one row an item at W.
+    per second of the window, one row an item at W. A bank is spent, once and for no batch, at the start of the visit that opens it (M5).
     """
     pay = _pay(events, tables, book)
-    parts = [_visits(events, tables, book), pay, _overhead(pay, book), _disposals(events, tables, book), _time(book, window)]
+    used = _used(events, tables, book)
+    parts = [_visits(events, used, book), _banks(events, used, book), pay, _overhead(pay, book), _disposals(events, tables, book),
+             _time(book, window)]
     rows: Rows = _divided(np.concatenate(parts), events, tables)
     rows = rows[rows["amount_cents"] != 0]
     return rows[np.argsort(rows["time_s"], kind="stable")]
@@ -147,8 +150,16 @@ def _rows(time_s: Any, batch: Any, step: Any, category: Any, item: Any, amount: 
     return rows
 
 
-def _visits(events: Rows, tables: Tables, book: PriceBook) -> Rows:
-    """Materials, vessels and tests: every line of a step, each time a visit of it begins. A repeated test is that of a member of a run."""
+class Used(NamedTuple):
+    """What visits used, a row per visit and line of the price book: index of the log row, the line, and how many units."""
+
+    event: Integers
+    line: Integers
+    units: Floats
+
+
+def _used(events: Rows, tables: Tables, book: PriceBook) -> Used:
+    """Every line of a step, each time a visit of it begins. A repeated test is that of a member of a run."""
     worked = (events["kind"] == Kind.WORKED) & (events["step"] >= 0)
     visit = np.flatnonzero(worked & ((events["value"] >= 0) | in_a_run(events, tables)))
     step = events["step"][visit].astype(np.int64)
@@ -159,9 +170,29 @@ def _visits(events: Rows, tables: Tables, book: PriceBook) -> Rows:
     run = ~member & np.array([step.gather_k > 0 for step in tables.steps], dtype=bool)[events["step"][event]]
     used = np.where(repeats, (events["attempt"][event] > 1) & ~run, ~member)
     event, line = event[used], line[used]
-    amount = (book.line_fixed[line] + book.line_each[line] * np.maximum(events["value"][event], 0)) * book.line_price[line]
+    return Used(event, line, book.line_fixed[line] + book.line_each[line] * np.maximum(events["value"][event], 0))
+
+
+def _visits(events: Rows, used: Used, book: PriceBook) -> Rows:
+    """Materials, vessels and tests."""
+    event, line, units = used
     rows = events[event]
-    return _rows(rows["since_s"], rows["batch"], rows["step"], book.line_category[line], book.line_item[line], cents(amount), event)
+    amount = cents(units * book.line_price[line])
+    return _rows(rows["since_s"], rows["batch"], rows["step"], book.line_category[line], book.line_item[line], amount, event)
+
+
+def _banks(events: Rows, used: Used, book: PriceBook) -> Rows:
+    """Banks that visits open: of the units of an item, numbered as they are used, the first of each bank (M5)."""
+    parts = [_rows([], [], [], [], [], [], [])]
+    for bank in book.banks:
+        mine = np.flatnonzero((book.line_item[used.line] == bank.item) & (book.line_category[used.line] != QC) & (used.units > 0))
+        mine = mine[np.argsort(events["since_s"][used.event[mine]], kind="stable")]
+        gone = bank.used + np.cumsum(used.units[mine])
+        opened = np.ceil(np.round(gone / bank.units, 9)).astype(np.int64)
+        event = np.repeat(used.event[mine], np.diff(opened, prepend=1 if bank.used > 0 else 0))
+        for item, category, amount in bank.charges:
+            parts.append(_rows(events["since_s"][event], -1, -1, category, item, np.full(event.size, cents(amount)), event))
+    return np.concatenate(parts)
 
 
 def _pay(events: Rows, tables: Tables, book: PriceBook) -> Rows:

@@ -150,6 +150,8 @@ def _parameter(words: tuple[str, ...], value: Any, given: bool) -> Parameter:
     unit = "h" if words[-1] == "per_h" and "steps" in words else unit_of(words[-1])
     if len(words) > 1 and words[-2] == "prices_usd":
         unit = f"USD/{value.per}" if isinstance(value, Price) else "USD"
+    elif len(words) > 1 and words[-2] == "tests_usd":
+        unit = "USD"
     if isinstance(value, tuple):
         return _claimed(path, unit, *value, given=given)
     if not isinstance(value, Quantity | Distribution):

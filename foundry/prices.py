@@ -35,6 +35,15 @@ class Fixed(NamedTuple):
     per_year: float
 
 
+class BankRow(NamedTuple):
+    """A material whose units come in banks (M5): item, units of a bank, those gone before the run, and (item, category, amount) of one."""
+
+    item: int
+    units: float
+    used: float
+    charges: tuple[tuple[int, int, float], ...]
+
+
 class PriceBook(NamedTuple):
     """Prices by code of `Tables`; currency units unless said.
 
@@ -61,6 +70,7 @@ class PriceBook(NamedTuple):
     disposal: float
     disposal_item: int
     capex: float
+    banks: tuple[BankRow, ...] = ()
 
 
 def capital_recovery(rate: float, life_y: float) -> float:
@@ -87,6 +97,8 @@ def price_book(scenario: Scenario, tables: Tables) -> PriceBook:
     pools = expand_crews(_pools(scenario))
     pay = [_pay(pools[name]) for name in tables.pool_names]
     step = np.array([line.step for line in lines], dtype=np.int64)
+    banks = tuple(bank._replace(item=item(name), charges=tuple((item(what), code, amount) for what, code, amount in charges))
+                  for name, bank, charges in _banks(scenario))
     return PriceBook(
         line_step=step, line_item=np.array([item(line.item) for line in lines], dtype=np.int64),
         line_category=np.array([CATEGORIES.index(line.category) for line in lines], dtype=np.int64),
@@ -96,7 +108,8 @@ def price_book(scenario: Scenario, tables: Tables) -> PriceBook:
         pool_item=np.array([item(name) for name in tables.pool_names], dtype=np.int64),
         pay_per_s=np.array([inside / 3600 for inside, _ in pay]), overtime_per_s=np.array([outside / 3600 for _, outside in pay]),
         fixed=tuple(fixed), overhead=scenario.plant.overhead_fraction_of_payroll.value, overhead_item=item("overhead of payroll"),
-        disposal=scenario.plant.disposal_usd_per_batch.value, disposal_item=item("disposal"), capex=capex(scenario), items=tuple(items))
+        disposal=scenario.plant.disposal_usd_per_batch.value, disposal_item=item("disposal"), capex=capex(scenario), banks=banks,
+        items=tuple(items))
 
 
 def capex(scenario: Scenario) -> float:
@@ -137,6 +150,15 @@ def _lines(scenario: Scenario, tables: Tables) -> Iterator[Line]:
             yield Line(row.index, name, "qc", float(sample.n), 0.0, price_of[name])
     for again, name in {(fork.on_invalid, fork.name): None for row in tables.steps for fork in row.forks if fork.assay >= 0}:
         yield Line(again, name, "qc", 1.0, 0.0, price_of[name], repeat=True)
+
+
+def _banks(scenario: Scenario) -> Iterator[tuple[str, BankRow, list[tuple[str, int, float]]]]:
+    """Each material that comes in banks: name, row without names, and (what, category, amount) of a bank. No price factor on tests."""
+    for name, bank in scenario.plant.banks.items():
+        category = CATEGORIES.index(scenario.plant.prices_usd[name].category)
+        made = (f"{name}: bank", category, bank.made_usd.value * scenario.plant.price_factor.value)
+        tests = [(f"{name}: {test}", CATEGORIES.index("qc"), price.value) for test, price in bank.tests_usd.items()]
+        yield name, BankRow(-1, bank.units.value, bank.used.value, ()), [made, *tests]
 
 
 def step_models(scenario: Scenario) -> dict[str, tuple[Step, str]]:

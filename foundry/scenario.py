@@ -130,6 +130,21 @@ class Price(NonNegative):
     category: Literal["materials", "vessels", "waste"] = "materials"
 
 
+class Bank(Strict):
+    """Units of a material that are made together and tested once, such as a cell bank (M5)."""
+
+    units: Positive                                          # in a bank, as `per` of the price counts them
+    used: NonNegative = NonNegative(value=0.0)               # of the first bank, before the run; it is paid then, unless this is 0
+    made_usd: NonNegative = NonNegative(value=0.0)           # making a bank, beside the price of its units
+    tests_usd: dict[Name, NonNegative] = {}                  # each test that releases a bank
+
+    @model_validator(mode="after")
+    def _in_the_first(self) -> Self:
+        if self.used.value >= self.units.value:
+            raise ValueError(f"used must be less than units, {self.units.value:g}: it counts units of the first bank")
+        return self
+
+
 class Plant(Strict):
     name: Name
     pools: dict[Name, Pool]
@@ -144,6 +159,7 @@ class Plant(Strict):
     maintenance_fraction_per_y: NonNegative = NonNegative(value=0.0)
     prices_usd: dict[Name, Price] = {}
     price_factor: NonNegative = NonNegative(value=1.0)       # on all prices_usd
+    banks: dict[Name, Bank] = {}                             # by material
     disposal_usd_per_batch: NonNegative = NonNegative(value=0.0)   # when a batch ends unreleased
     utilities_usd_per_y: NonNegative = NonNegative(value=0.0)
     other_fixed_usd_per_y: NonNegative = NonNegative(value=0.0)

@@ -71,7 +71,7 @@ def test_every_file_belongs_to_a_scenario() -> None:
         assert file.read_text(encoding="utf-8").startswith("# yaml-language-server: $schema=../schema/"), file.name
 
 
-@pytest.mark.parametrize("name", ["hicm188_manual", "hicm188_automated", "tiny_line"])
+@pytest.mark.parametrize("name", ["hicm188_manual", "hicm188_automated", "hicm188_automated_commercial_bank", "tiny_line"])
 def test_every_fact_has_a_source(name: str) -> None:
     assert_every_fact_has_a_source(load(name))
 

@@ -6,11 +6,16 @@ That the files load, that each belongs to a scenario and that the clinical lines
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 import pytest
 
+from foundry.economics import ledger_columns
 from foundry.engine.readable import run
 from foundry.loader import load
+from foundry.parameters import differences
 from foundry.quantities import mean
+from foundry.replication import prepare, replicate
 from foundry.scenario import Pool
 from foundry.tables import tabulate
 from tests.lots import Lot, assert_cell_path, assert_every_fact_has_a_source, bench_free, exposures, step_days, used, visits
@@ -183,3 +188,24 @@ def test_person_hours_of_a_semi_automated_lot() -> None:
                   if role in ("operator", "checker", "harvester"))
         hours += done[step.name] * sum(people)
     assert hours == pytest.approx(1.875 + 5 * 0.625 + 5 * 0.75 + 3 + 4 + 0.75 + 8 * 1.125 + 4 + 3 + 3.75 + 1 + 3, rel=2e-3)
+
+
+def test_tests_of_a_bank_are_paid_once_a_bank() -> None:
+    """The line with banks differs in nothing else. A lot thaws 4 vials of 200, so every fiftieth lot opens a bank of 28,350 USD of tests:
+    lots 0, 50, 100, 150 … as long as none thaws again."""
+    name = f"{AUTO_2}_bank"
+    changed = {row.path for row in differences(load(AUTO_2), load(name))}
+    assert {path for path in changed if not path.startswith("plant.banks.hd_vial.")} == {"note"}
+    bank = load(name).plant.banks["hd_vial"]
+    assert sum(price.value for price in bank.tests_usd.values()) == 28_350
+    case = prepare(load(name, set=["horizon_d=700", "warm_up_d=100"]))
+    run = replicate(case, 1, 0, keep=True)
+    assert run.log is not None
+    columns = ledger_columns(run.log.ledger, case.tables, case.book)
+    paid: defaultdict[int, int] = defaultdict(int)
+    for item, second, cents in zip(columns["item"], columns["time_s"], columns["amount_cents"], strict=True):
+        if item.startswith("hd_vial: "):
+            paid[int(second)] += int(cents)
+    thawed = sorted(int(second) for item, second in zip(columns["item"], columns["time_s"], strict=True) if item == "hd_vial")
+    assert len(thawed) > 200
+    assert dict(paid) == dict.fromkeys(thawed[::50], 2_835_000)

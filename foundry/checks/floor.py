@@ -23,6 +23,9 @@ def check_floor(names: Names) -> Iterator[Problem]:
             yield from _role(names, name, members, (home, "roles", name))
         for name, calendar in place.calendars.items():
             yield from _calendar(calendar, (home, "calendars", name))
+    for name in scenario.plant.banks:
+        if name not in scenario.plant.prices_usd:
+            yield Problem(("plant", "banks", name), missing("price in prices_usd for", name, list(scenario.plant.prices_usd)), on_key=True)
     if lab is not None:
         tables: list[tuple[str, Mapping[str, object], Mapping[str, object]]] = [
             ("pools", scenario.plant.pools, lab.pools), ("roles", scenario.plant.roles, lab.roles),

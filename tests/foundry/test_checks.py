@@ -243,3 +243,14 @@ def test_the_incubation_is_a_step_of_the_assay() -> None:
         steps: [{name: fill, samples: {growth: 1}}, {name: qa, join: [growth]}]
         """)
     assert found == ["there is no step of the assay `incubat`; did you mean `incubate`?"]
+
+
+# ---- banks (M5)
+
+
+def test_m5_a_bank_is_of_a_material_with_a_price() -> None:
+    scenario = bench("steps: [{name: thaw}]").model_dump(exclude_none=True)
+    scenario["plant"] |= {"prices_usd": {"wcb_vial": 1500}, "banks": {"wbc_vial": {"units": 200}, "wcb_vial": {"units": 200}}}
+    (problem,) = check(Scenario.model_validate(scenario))
+    assert problem.path == ("plant", "banks", "wbc_vial")
+    assert problem.message == "there is no price in prices_usd for `wbc_vial`; did you mean `wcb_vial`?"

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from foundry.economics import LEDGER, cents, costs, direct_cents, ledger, ledger_columns, ledger_totals, window_warnings
+from foundry.engine.readable import run
 from foundry.events import Kind, as_events
 from foundry.outcomes import ABORTED, BAD, BATCHES, GOOD, IN_PROGRESS, NOT_JUDGED, REJECTED, RELEASED
 from foundry.prices import CATEGORIES, capital_recovery, price_book
@@ -350,3 +351,74 @@ def test_M3_warnings():
         "The warm-up of 60 d is shorter than the lead time of nine batches in ten, 61 d.",
         "The window of 100 d is shorter than a year.",
         "The window holds 9.5 batch starts, fewer than ten."]
+
+
+# ---- banks
+
+def thaws(bank: dict[str, object] | None, vials: float = 2) -> Scenario:
+    """Eleven lots, one every six hours, that use vials in two steps, of which the first is done twice; prices are halved."""
+    steps = [{"name": "thaw", "repeat": 2, "duration_h": 1, "materials": {"vial": vials, "medium": 1}},
+             {"name": "again", "duration_h": 1, "materials": {"vial": {"fixed": 0.5}}}]
+    return Scenario.model_validate({
+        "name": "banks", "horizon_d": 5, "start": {"every_d": 0.25, "at_most": 11},
+        "plant": {"name": "plant", "pools": {}, "prices_usd": {"vial": 7.5, "medium": 3}, "price_factor": 0.5,
+                  "banks": {} if bank is None else {"vial": bank}},
+        "recipe": {"name": "recipe", "unit_procedures": [{"name": "all", "steps": steps}]}})
+
+
+@pytest.mark.parametrize(("units", "used", "vials"), [
+    (10, 0, 2), (10, 9.5, 2), (10, 3, 1.25), (0.3, 0, 0.1), (3, 0.5, 4), (1_000, 999, 2), (1_000, 0, 2), (1_000, 1, 2)])
+def test_M5_each_bank_is_paid_once_when_its_first_unit_is_used(units, used, vials):
+    """Bank j holds units (j n, (j + 1) n], numbered from the units gone before; counted here unit by unit in exact fractions."""
+    bank = {"units": units, "used": used, "made_usd": 100.01, "tests_usd": {"karyotype": 700, "virus": 6000.005}}
+    scenario = thaws(bank, vials)
+    tables = tabulate(scenario)
+    book = price_book(scenario, tables)
+    events = run(tables, 1, 0).events
+    rows = ledger(events, tables, book, (0, 5 * DAY))
+    columns = ledger_columns(rows, tables, book)
+
+    size, gone, expected = Fraction(str(units)), Fraction(str(used)), []
+    opened = 1 if gone else 0
+    worked = [k for k in range(events.size) if events["kind"][k] == Kind.WORKED]
+    for k in sorted(worked, key=lambda k: (events["since_s"][k], k)):
+        gone += Fraction(str(vials if tables.step_names[events["step"][k]].startswith("thaw") else 0.5))
+        while opened * size < gone:
+            opened += 1
+            expected += [(int(events["since_s"][k]), -1, "", "materials", "vial: bank", 5000, k),         # 100.01 × 0.5, half to even
+                         (int(events["since_s"][k]), -1, "", "qc", "vial: karyotype", 70_000, k),
+                         (int(events["since_s"][k]), -1, "", "qc", "vial: virus", 600_000, k)]
+    found = [row for row in zip(*(column.tolist() for column in columns.values()), strict=True) if row[4].startswith("vial:")]
+    assert sorted(found) == sorted(expected)
+    assert bool(expected) == (gone > size or not used)
+    visits = [row for row in zip(*(column.tolist() for column in columns.values()), strict=True) if row[4] == "vial"]
+    assert len(visits) == 33
+
+
+def test_M5_the_cost_of_the_window_has_the_banks_that_were_opened_in_it():
+    """11 lots of 4.5 vials; banks of 20 are opened by lots 0, 4 (its third and fourth vial) and 8 (its last half). The window has the last.
+
+    A lot pays 2 × 7.50 and 1.88 (1.875, half to even) for vials and 2 × 1.50 for medium, and nothing for a bank.
+    """
+    scenario = thaws({"units": 20, "tests_usd": {"karyotype": 700}})
+    tables = tabulate(scenario)
+    book = price_book(scenario, tables)
+    events = run(tables, 1, 0).events
+    rows = ledger(events, tables, book, (2 * DAY, 5 * DAY))
+    bank = rows[rows["category"] == CATEGORIES.index("qc")]
+
+    assert (bank["time_s"] // (6 * HOUR)).tolist() == [0, 4, 8]
+    lots = np.zeros(11, dtype=BATCHES)
+    lots["batch"], lots["end_s"], lots["released_s"], lots["doses"] = np.arange(11), 3 * DAY, 3 * DAY, 1
+    sums = costs(rows, lots, book, (2 * DAY, 5 * DAY))
+    assert sums["cost_per_released_dose[qc]"] == (700, 11)
+    assert direct_cents(rows, lots).tolist() == [1500 + 188 + 300] * 11
+
+
+def test_M5_a_bank_that_costs_nothing_beside_its_units_has_no_rows():
+    with_bank, without = thaws({"units": 4}), thaws(None)
+    tables = tabulate(with_bank)
+    events = run(tables, 1, 0).events
+    one, other = (ledger(events, tables, price_book(scenario, tables), (0, 5 * DAY)) for scenario in (with_bank, without))
+    assert one.size == other.size == 11 * 5
+    assert (one["amount_cents"] == other["amount_cents"]).all()
