@@ -5,14 +5,19 @@ Literals below are rows of the basis of design for HiCM-188-like lines, clinical
 
 from __future__ import annotations
 
+import re
+import shutil
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from foundry.assembly import assemble
+from foundry.gates import gates
 from foundry.loader import configs, load, scenarios
+from foundry.parameters import differences
 from foundry.quantities import mean
+from foundry.replication import prepare, replicate
 from tests.lots import assert_cell_path, assert_every_fact_has_a_source, bench_free, exposures, used, visits
 
 LINES = ("hicm188_manual", "hicm188_automated")
@@ -149,3 +154,23 @@ def test_both_lines_are_planned_alike() -> None:
         assert scenario.horizon_d - scenario.warm_up_d >= 365.25
     assert manual.product == automated.product and manual.panels == automated.panels and manual.demand == automated.demand
     assert manual.plant.prices_usd == automated.plant.prices_usd
+
+
+def test_the_line_without_a_gate_needs_no_code(tmp_path: Path) -> None:
+    """The block of docs/gates.md: nothing differs but the bands of the gate, which then stops no lot; those it stopped go on."""
+    text = (Path(__file__).parents[1] / "docs" / "gates.md").read_text(encoding="utf-8")
+    ((name, block),) = re.findall(r"^```yaml\n# (\S+\.yaml)\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+    folder = tmp_path / "configs"
+    shutil.copytree(configs(), folder)
+    (folder / name).write_text(block, encoding="utf-8")
+    gated, free = load("hicm188_manual"), load(folder / name)
+
+    assert {row.path.partition(".bands")[0] for row in differences(gated, free)} == {"recipe.steps.differentiation gate"}
+    cases = prepare(gated), prepare(free)
+    assert ["differentiation gate" in [gate.name for gate in gates(case.tables)] for case in cases] == [True, False]
+    one, other = (replicate(case, 1, 0) for case in cases)
+    stopped = one.batches["batch"][one.batches["stopped_at"] == cases[0].tables.step_names.index("differentiation gate")]
+    assert stopped.size >= 3
+    fate = dict(zip(other.batches["batch"].tolist(), other.batches["stopped_at"].tolist(), strict=True))
+    later = cases[1].tables.step_names.index("differentiation gate")
+    assert all(fate[batch] == -1 or fate[batch] > later for batch in stopped.tolist())
