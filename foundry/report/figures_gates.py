@@ -7,9 +7,10 @@ from typing import Any, Final
 
 from foundry.report.chart import Chart, Table, View, blank, legend_name, rows_axis, safe, sentence, small_rows
 from foundry.report.tokens import is_number, money, number, style
-from foundry.report.words import capital, join, line, pretty, short_names, subject
+from foundry.report.words import capital, line, pretty, short_names, subject
 
 KEY: Final = "gate_stops["
+MOST_GATES: Final = 12
 
 
 def gates(summary: Mapping[str, Any], scenarios: Sequence[str], currency: str) -> Chart:
@@ -30,7 +31,7 @@ def gates(summary: Mapping[str, Any], scenarios: Sequence[str], currency: str) -
     takeaway = " ".join(_says(found[s], short[s] if len(scenarios) > 1 else "", shown, currency) for s in scenarios)
     note = ("Saved: what batches cost that came to their end, less what the stopped ones cost, direct cost alone; bars: 95 % interval. "
             "False: the true value would have gone on.")
-    return Chart(name, title, takeaway, (_view(found, short, shown, currency),), note, Table(head, rows, 2))
+    return Chart(name, title, takeaway, (_view(found, short, shown[:MOST_GATES], currency),), note, Table(head, rows, 2))
 
 
 def _row(short: str, gate: str, found: Mapping[str, Any]) -> tuple[str, ...]:
@@ -53,9 +54,10 @@ def _says(found: Mapping[str, Any], short: str, shown: Sequence[str], currency: 
     top = max(known, key=lambda gate: known[gate] or 0.0)
     stops = sum(_mean(found, f"gate_stops[{gate}]") or 0.0 for gate in shown)
     false = {gate: value for gate in shown if (value := _mean(found, f"gate_false_stops[{gate}]"))}
-    wrong = sum(false.values())
-    said = (f"{number(wrong)} of {number(stops)} stops a year are false, at {join([pretty(gate) for gate in false])}" if wrong
-            else f"none of {number(stops)} stops a year is false")
+    said = f"none of {number(stops)} stops a year is false"
+    if false:
+        worst = max(false, key=lambda gate: false[gate])
+        said = f"{number(sum(false.values()))} of {number(stops)} stops a year are false, most at {pretty(worst)}"
     return f"{capital(pretty(top))} saves most{where}, {money(known[top])} {currency} a year; {said}."
 
 

@@ -33,7 +33,16 @@ def test_dots_table_and_sentence():
     assert chart.table is not None
     assert chart.table.rows == (("line", "density", "3", "0", "40,000 [39,500, 40,500]", "13,333", "0"),
                                 ("line", "count", "1", "0.25", "3,000 [2,500, 3,500]", "3,000", "4"))
-    assert chart.takeaway == "Density saves most, 40,000 USD a year; 0.25 of 4 stops a year are false, at count."
+    assert chart.takeaway == "Density saves most, 40,000 USD a year; 0.25 of 4 stops a year are false, most at count."
+
+
+def test_of_many_gates_the_figure_shows_those_that_save_most_and_the_table_all():
+    found = line(**{f"gate {k}": (1.0, 0.1 * (k == 3), 100.0 * k, 0.0) for k in range(1, 16)})
+    chart = gates({"scenarios": {"line": found}}, ["line"], "USD")
+
+    assert list(chart.views[0].figure.data[0].x) == [100.0 * k for k in range(15, 3, -1)]
+    assert chart.table is not None and len(chart.table.rows) == 15
+    assert chart.takeaway == "Gate 15 saves most, 1,500 USD a year; 0.1 of 15 stops a year are false, most at gate 3."
 
 
 def test_two_scenarios_each_have_their_dot_and_their_sentence():
