@@ -74,24 +74,27 @@ def gate_figures(rows: Rows, batches: Rows, tables: Tables, window: Window) -> S
     cost = float(direct[whole].mean()) if whole.any() else 0.0
     doses = float(batches["doses"][whole].mean()) if whole.any() else 0.0
     sums: Sums = {}
-    for gate, stopped in zip(found, stopped_by(found, batches), strict=True):
-        mine = stopped & ended
-        sums[f"gate_stops[{gate.name}]"] = (float(mine.sum()), years)
+    for gate, mine in zip(found, stopped_by(found, batches, ended), strict=True):
+        sums[f"gate_stops[{gate.name}]"] = (float(len(mine)), years)
         sums[f"cost_avoided[{gate.name}]"] = (float((cost - direct[mine]).sum()) if known else 0.0, known)
         if tables.biology:
-            false = float((mine & (batches["true_good"] == GOOD)).sum())
+            false = float((batches["true_good"][mine] == GOOD).sum())
             sums[f"gate_false_stops[{gate.name}]"] = (false, years)
             sums[f"doses_lost[{gate.name}]"] = (false * doses, known)
     return sums
 
 
-def stopped_by(found: list[Gate], batches: Rows) -> list[Flags]:
-    """Per gate, the batches it ended. A cause that a step and a sample share counts for the step at which the batch stood, if it has it."""
-    lost = batches["disposition"] == ABORTED
-    taken = np.zeros(batches.size, dtype=bool)
-    answer: dict[str, Flags] = {}
-    for gate in sorted(found, key=lambda gate: gate.step < 0):
-        here = lost & ~taken & np.isin(batches["reason"], list(gate.reasons))
-        answer[gate.name] = here & (batches["stopped_at"] == gate.step) if gate.step >= 0 else here
-        taken |= answer[gate.name]
-    return [answer[gate.name] for gate in found]
+def stopped_by(found: list[Gate], batches: Rows, ended: Flags) -> list[list[int]]:
+    """Per gate, the places of the batches it ended, among those chosen by ``ended``.
+
+    A cause that a step and a sample share counts for the step if the batch stood there.
+    """
+    steps = {(gate.step, reason): gate.name for gate in found for reason in gate.reasons if gate.step >= 0}
+    samples = {reason: gate.name for gate in found for reason in gate.reasons if gate.step < 0}
+    stopped: dict[str, list[int]] = {gate.name: [] for gate in found}
+    for place in np.flatnonzero(ended & (batches["disposition"] == ABORTED)).tolist():
+        reason = int(batches["reason"][place])
+        name = steps.get((int(batches["stopped_at"][place]), reason)) or samples.get(reason)
+        if name is not None:
+            stopped[name].append(place)
+    return [stopped[gate.name] for gate in found]
