@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from foundry.events import Kind
+from foundry.events import AT_WORK, Kind
 from foundry.outcomes import ABORTED, DISPOSITIONS, GOOD, REJECTED, RELEASED, ended_in, released, released_in
 from foundry.prices import CATEGORIES, PriceBook
 from foundry.runs import in_a_run, members_of_runs
@@ -160,7 +160,7 @@ class Used(NamedTuple):
 
 def _used(events: Rows, tables: Tables, book: PriceBook) -> Used:
     """Every line of a step, each time a visit of it begins. A repeated test is that of a member of a run."""
-    worked = (events["kind"] == Kind.WORKED) & (events["step"] >= 0)
+    worked = np.isin(events["kind"], AT_WORK) & (events["step"] >= 0)
     visit = np.flatnonzero(worked & ((events["value"] >= 0) | in_a_run(events, tables)))
     step = events["step"][visit].astype(np.int64)
     lines = book.first_line[step + 1] - book.first_line[step]

@@ -35,6 +35,9 @@ class Kind(IntEnum):
     CLEANING = 11
 
 
+AT_WORK = (Kind.SETUP, Kind.WORKED)
+
+
 class Meaning(NamedTuple):
     """Whose row a kind is, what [since_s, time_s] was, and the unit of ``value`` (empty: -1, not used)."""
 
@@ -45,7 +48,11 @@ class Meaning(NamedTuple):
 
 KINDS: dict[Kind, Meaning] = {
     Kind.QUEUED: Meaning("token", "in a line (reason empty), at a join, set aside, or waiting for the cap; 0 s if it did not wait", ""),
-    Kind.SETUP: Meaning("token", "changeover of a unit at the beginning of a step", ""),
+    Kind.SETUP: Meaning(
+        "token",
+        "one stretch of a changeover at the beginning of a step; reason empty if it came to its end, else why it stopped",
+        "as of work: the amount of the step's driver on the first stretch of a visit, -1 on later ones",
+    ),
     Kind.WORKED: Meaning(
         "token",
         "one stretch of work; reason empty if the step finished, else why it stopped",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from foundry.events import Kind
+from foundry.events import AT_WORK, Kind
 from foundry.outcomes import ABORTED, BAD, GOOD, NOT_JUDGED, REJECTED, RELEASED, cause_names, ended_in, released, released_in
 from foundry.runs import in_a_run
 from foundry.states import MAINTAINED, STATES, WORK, UnitSeconds, total, unit_seconds
@@ -194,7 +194,7 @@ def _queues(events: Rows, tables: Tables, window: Window) -> Sums:
     line = events[(events["kind"] == Kind.QUEUED) & (events["reason"] == 0) & (events["step"] >= 0)]
     waited = np.minimum(line["time_s"], end) - np.maximum(line["since_s"], begin)
     seconds = total(np.maximum(waited, 0), line["step"], len(names))
-    visits = events[(events["kind"] == Kind.WORKED) & (events["value"] >= 0) & (events["step"] >= 0)]
+    visits = events[np.isin(events["kind"], AT_WORK) & (events["value"] >= 0) & (events["step"] >= 0)]
     visits = visits[(visits["since_s"] >= begin) & (visits["since_s"] < end)]
     starts = np.bincount(visits["step"], minlength=len(names))
     return {f"queue_wait_h[{name}]": (seconds[i] / 3600, float(starts[i])) for i, name in enumerate(names)}
@@ -212,7 +212,7 @@ def _runs(events: Rows, tables: Tables, window: Window) -> Sums:
     for step in gathers:
         here = rows["step"] == step.index
         mine, of_runs = rows[here & member], rows[here & ~member]
-        began = of_runs[(of_runs["kind"] == Kind.WORKED) & (of_runs["value"] >= 0)]
+        began = of_runs[np.isin(of_runs["kind"], AT_WORK) & (of_runs["value"] >= 0)]
         began = began[(began["since_s"] >= begin) & (began["since_s"] < end)]
         went = mine[(mine["kind"] == Kind.WORKED) & (mine["since_s"] >= begin) & (mine["since_s"] < end)]
         waited = mine[(mine["kind"] == Kind.QUEUED) & (mine["time_s"] >= begin) & (mine["time_s"] < end)]

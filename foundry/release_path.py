@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from foundry.events import Kind
+from foundry.events import AT_WORK, Kind
 from foundry.market_summary import BEFORE, PLANNED, REPEATS, WAITS
 from foundry.outcomes import RELEASED, branch_of_steps, first_panel
-from foundry.tables import DAY, FIT
+from foundry.tables import DAY, span_of
 
 if TYPE_CHECKING:
     from foundry.tables import NeedRow, Tables
@@ -134,7 +134,7 @@ class _Log:
 
     def _parts(self, batch: int, token: int, row: Stretch) -> list[Part]:
         since, until, kind, step, attempt, reason = row
-        if kind == Kind.WORKED:
+        if kind in AT_WORK:
             return [Part(self._work(batch, token, step, attempt), since, until)]
         if kind == Kind.QUEUED and self.tables.reasons[reason] == "":
             key = (step, since, until)
@@ -143,7 +143,7 @@ class _Log:
             return self.causes[key]
         if kind == Kind.STOPPED:
             people = [pool for need in self.tables.steps[step].needs if need.people for pool in need.pools[:1]]
-            stopped = [r for r in self.tokens[batch, token] if r.until == since and r.kind == Kind.WORKED]
+            stopped = [r for r in self.tokens[batch, token] if r.until == since and r.kind in AT_WORK]
             why = self.tables.reasons[stopped[-1].reason] if stopped else ""
             broken = why.startswith("breakdown:")
             name = f"{why.partition(':')[2]} down" if broken else f"{self.tables.pools[people[0]].name} off shift" if people else "units"
@@ -201,7 +201,7 @@ class _Units:
 
     def _cause(self, second: int, step: int, taken: dict[int, Rows]) -> str:
         row = self.tables.steps[step]
-        planned = row.planned_s if row.shift == FIT else -1
+        planned = span_of(self.tables, row, ())
         if row.start_on >= 0 and self._closing(row.start_on, second) < 0:
             return f"its hours ({self.tables.calendar_names[row.start_on]})"
         for need in row.needs:

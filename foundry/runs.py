@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from foundry.events import Kind
+from foundry.events import AT_WORK, Kind
 
 if TYPE_CHECKING:
     from foundry.tables import Tables
@@ -33,7 +33,7 @@ def _rows(columns: dict[str, NDArray[Any]], chosen: NDArray[np.bool_]) -> Iterat
 
 def members_of_runs(events: Rows, tables: Tables) -> dict[Label, list[int]]:
     """For each visit of a run, by its (batch, token, attempt), the batches of its members in the order of batch and token."""
-    at = np.flatnonzero((events["kind"] == Kind.WORKED) & (events["unit"] >= 0))
+    at = np.flatnonzero(np.isin(events["kind"], AT_WORK) & (events["unit"] >= 0))
     worked = {name: events[name][at] for name in ("step", "unit", "since_s", "batch", "token", "attempt", "value")}
     member = in_a_run(events, tables)[at]
     together: dict[tuple[int, int, int], list[tuple[int, int]]] = {}

@@ -47,6 +47,13 @@ class Maintenance(Job):
     stagger_d: Annotated[float, Field(ge=0)] = 0.0           # added per unit number
 
 
+class Changeover(Strict):
+    """Hours of changeover at the beginning of a step that takes a unit, by who used it last (B6). Its first use needs none."""
+
+    same_batch: NonNegative = NonNegative(value=0.0)
+    other_batch: NonNegative = NonNegative(value=0.0)
+
+
 class Crew(Strict):
     count: Annotated[int, Field(ge=1)]
     calendar: Name | None = None
@@ -67,6 +74,7 @@ class Pool(Strict):
     repair: Repair = Repair()
     cleaning: Job | None = None
     maintenance: list[Maintenance] = []
+    changeover_h: Changeover | None = None                   # default: none
     # money: people
     paid_heads: Annotated[float, Field(ge=0)] | None = None  # default count
     wage_usd_per_y: NonNegative | None = None                # salaried, per paid head
@@ -92,6 +100,8 @@ class Pool(Strict):
             raise ValueError("mtbf_h and mttr_h go together")
         if self.kind == "people" and self.mtbf_h is not None:
             raise ValueError("people do not break down")
+        if self.kind == "people" and self.changeover_h is not None:
+            raise ValueError("changeover_h: is for equipment, not for people")
         names = [plan.name for plan in self.maintenance]
         if len(set(names)) < len(names) or {"repair", "cleaning"} & set(names) or len(names) > 64:
             raise ValueError("maintenance plans need names of their own, other than repair and cleaning")

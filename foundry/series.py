@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from foundry.events import Kind
+from foundry.events import AT_WORK, Kind
 from foundry.tables import DAY
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def readings(events: Rows, tables: Tables) -> Columns:
     came = np.full(keys.size, np.iinfo(np.int64).max)
     np.minimum.at(came, token, tokens["since_s"])
     mine = np.searchsorted(keys, reading["batch"].astype(np.int64) * TOKENS + reading["token"])
-    spans = {"work_s": tokens["kind"] == Kind.WORKED, "queue_s": np.isin(tokens["kind"], (Kind.QUEUED, Kind.STOPPED))}
+    spans = {"work_s": np.isin(tokens["kind"], AT_WORK), "queue_s": np.isin(tokens["kind"], (Kind.QUEUED, Kind.STOPPED))}
     side = reading["token"] > 0
     taken = {name: np.where(side, _spent(tokens[chosen], token[chosen], mine, reading["time_s"]), 0) for name, chosen in spans.items()}
     names, reasons = np.asarray(tables.resource_names, dtype=object), np.asarray(tables.reasons, dtype=object)

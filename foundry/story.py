@@ -127,7 +127,7 @@ def _wait(log: BatchLog, row: Row, length: str) -> str:
 
 
 def _stopped_by(log: BatchLog, row: Row) -> str:
-    before = [r for r in log.main if r["kind"] == "WORKED" and r["time_s"] == row["since_s"] and r["step"] == row["step"]]
+    before = [r for r in log.main if r["kind"] in ("SETUP", "WORKED") and r["time_s"] == row["since_s"] and r["step"] == row["step"]]
     reason = before[-1]["reason"] if before else ""
     return "its people are off shift" if reason == "pause" else f"{reason.partition(':')[2] or 'a unit'} broke down"
 
@@ -231,7 +231,7 @@ def _breakdowns(log: BatchLog) -> Iterator[Line]:
         if row["kind"] == "DOWN" and row["token"] == 0:
             length = hours(row["time_s"] - row["since_s"])
             yield Line(row["since_s"], "breakdown", f"{row['resource']} {row['unit'] + 1}, which it has, is down for {length}.")
-        elif row["kind"] == "WORKED" and row["reason"].startswith("breakdown:"):
+        elif row["kind"] in ("SETUP", "WORKED") and row["reason"].startswith("breakdown:"):
             whose = "" if row["token"] == 0 else "A sample: "
             pool = row["reason"].partition(":")[2]
             yield Line(row["time_s"], "breakdown", f"{whose}{row['step']} is cut short: {pool} breaks down; {_then(log, row)}.")
@@ -241,7 +241,7 @@ def _then(log: BatchLog, row: Row) -> str:
     own = [r for r in log.rows if r["token"] == row["token"] and r["since_s"] >= row["time_s"] and r is not row]
     if any(r["kind"] == "STOPPED" and r["since_s"] == row["time_s"] for r in own):
         return "the work goes on after the repair"
-    after = next((r for r in own if r["kind"] in ("QUEUED", "WORKED")), None)
+    after = next((r for r in own if r["kind"] in ("QUEUED", "SETUP", "WORKED")), None)
     if after is None:
         return "it is given up"
     return "the step is done again" if after["step"] == row["step"] else f"{after['step']} follows"

@@ -7,6 +7,7 @@ draw gets its address (F1). Pydantic stops here: engines, KPIs and money read th
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -166,6 +167,7 @@ class PoolRow:
     repair: JobRow | None
     cleaning: JobRow | None
     maintenance: tuple[JobRow, ...]
+    changeover_s: tuple[int, ...] = ()      # after the same batch, after another (B6); empty: none
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,6 +294,17 @@ class Tables:
     @property
     def calendar_of_pool(self) -> tuple[int, ...]:
         return tuple(p.calendar for p in self.pools)
+
+
+def span_of(tables: Tables, step: StepRow, holds: Iterable[HoldRow]) -> int:
+    """Seconds that a start must fit when it takes these holds: its planned time and the longest changeover of what it may take (C3).
+
+    -1 without a fit test.
+    """
+    if step.shift != FIT:
+        return -1
+    pools = {p for need in step.needs for p in need.pools} | {hold.pool for hold in holds}
+    return step.planned_s + max((s for p in pools for s in tables.pools[p].changeover_s), default=0)
 
 
 def seconds(hours: float) -> int:
@@ -656,8 +669,10 @@ class _Tabulation:
                                 first_s=math.floor((m.every_d if m.first_d is None else m.first_d) * DAY + 0.5),
                                 stagger_s=math.floor(m.stagger_d * DAY + 0.5)) for m in p.maintenance)
         assert p.count is not None
+        change = () if p.changeover_h is None else (seconds(p.changeover_h.same_batch.value), seconds(p.changeover_h.other_batch.value))
         return PoolRow(name, self.pools[name], p.count, self._calendar(p.calendar), p.kind == "people", fails, ttf,
-                       address(name, "time_to_failure"), address(name, "rule"), p.clock == "working", repair, cleaning, plans)
+                       address(name, "time_to_failure"), address(name, "rule"), p.clock == "working", repair, cleaning, plans,
+                       change if any(change) else ())
 
     def _job(self, pool: str, name: str, kind: int, model: Job | Repair, duration: Number, *, every_s: int = 0, first_s: int = 0,
              stagger_s: int = 0) -> JobRow:

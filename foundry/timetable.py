@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from foundry.events import Kind
+from foundry.events import AT_WORK, Kind
 from foundry.replication import prepare, replicate
 from foundry.runs import in_a_run
 from foundry.scenario import Pool, Scenario, Start
@@ -54,7 +54,7 @@ def timetable(scenario: Scenario) -> Timetable:
     cells = _cells(found.log.records) if tables.biology else {}
     events = _runs_as_members(events, tables)
     costs = _costs(found.log.ledger, events)
-    worked = events[(events["kind"] == Kind.WORKED) & (events["batch"] == 0) & (events["step"] >= 0)]
+    worked = events[np.isin(events["kind"], AT_WORK) & (events["batch"] == 0) & (events["step"] >= 0)]
     keys = dict.fromkeys(_key(row) for row in worked[np.argsort(worked["since_s"], kind="stable")])
     visits = [_visit(key, events, tables, cells, costs) for key in keys]
     left = events[(events["kind"] == Kind.LEFT) & (events["batch"] == 0) & (events["token"] == 0)]
@@ -90,7 +90,7 @@ def _key(row: Any) -> Key:
 def _visit(key: Key, events: Rows, tables: Tables, cells: dict[tuple[int, int], tuple[float, float]], costs: dict[Key, int]) -> Visit:
     token, step, attempt = key
     mine = events[(events["batch"] == 0) & (events["token"] == token) & (events["step"] == step) & (events["attempt"] == attempt)]
-    worked, queued = mine[mine["kind"] == Kind.WORKED], mine[mine["kind"] == Kind.QUEUED]
+    worked, queued = mine[np.isin(mine["kind"], AT_WORK)], mine[mine["kind"] == Kind.QUEUED]
     before, after = cells.get((step, attempt), (None, None)) if token == 0 else (None, None)
     return Visit(_branch(tables, step), tables.step_names[step], attempt, int(worked["since_s"].min()), int(worked["time_s"].max()),
                  int((queued["time_s"] - queued["since_s"]).sum()), _people(mine, tables), before, after, costs.get(key, 0) / 100)
@@ -120,7 +120,7 @@ def _cells(records: Rows) -> dict[tuple[int, int], tuple[float, float]]:
 
 def _runs_as_members(events: Rows, tables: Tables) -> Rows:
     """The log with the rows of a run under its first member, so that its people and its cost stand there (F5)."""
-    events, worked, member = events.copy(), events["kind"] == Kind.WORKED, in_a_run(events, tables)
+    events, worked, member = events.copy(), np.isin(events["kind"], AT_WORK), in_a_run(events, tables)
     first = {(row["step"], row["unit"]): row["token"] for row in np.sort(events[worked & member], order="token")[::-1]}
     for row in events[worked & ~member & (events["unit"] >= 0)]:
         events["token"][events["token"] == row["token"]] = first[row["step"], row["unit"]]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from foundry.tables import FIT, NEVER
+from foundry.tables import NEVER, span_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -122,12 +122,10 @@ class _Units:
 def _needs(wait: Wait, step: StepRow, units: _Units) -> list[Need]:
     """What the step takes when it starts: its needs, and the holds of its procedure that the batch does not have yet."""
     tables = units.tables
-    planned = step.planned_s if step.shift == FIT else -1
-    needs = [Need(row.pools, row.count, _span(row, planned)) for row in step.needs]
-    for hold in (tables.holds[h] for h in step.holds):
-        if units.holds(hold.pool, wait.batch, wait.since_s) < hold.count:
-            needs.append(Need((hold.pool,), hold.count, planned))
-    return needs
+    holds = [hold for h in step.holds if units.holds((hold := tables.holds[h]).pool, wait.batch, wait.since_s) < hold.count]
+    planned = span_of(tables, step, holds)
+    return [Need(row.pools, row.count, _span(row, planned)) for row in step.needs] + [
+        Need((hold.pool,), hold.count, planned) for hold in holds]
 
 
 def _span(need: NeedRow, planned_s: int) -> int:

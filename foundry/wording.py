@@ -15,7 +15,7 @@ from foundry.yamlio import Path, Problem, printable
 
 MAX_FAULTS = 200
 TIMES = ("duration_h", "mttr_h")
-NOT_BUILT = ("changeover_h", "campaigns", "when_full", "due", "stock")
+NOT_BUILT = ("campaigns", "when_full", "due", "stock")
 UNITS = {"s": "seconds", "min": "minutes", "h": "hours", "d": "days", "y": "years", "year": "years", "usd": "money", "ml": "millilitres",
          "l": "litres", "cm2": "cm²", "m2": "m²", "cells": "cells", "fraction": "fractions from 0 to 1"}
 _OTHER_UNITS = frozenset((
@@ -214,6 +214,8 @@ def unknown_key(key: str, allowed: Sequence[str]) -> str:
     """
     if key in NOT_BUILT:
         return f"`{key}` is not built yet: this version has no such rule"
+    if key == "other_product":
+        return "`other_product` is not built yet: a scenario makes one product; a unit is changed over for same_batch and other_batch"
     if key in ("extends", "override"):
         return f"`{key}` cannot stand here; extends stands at the top of a file or of a part, override beside the extends of a recipe"
     stem, _ = stem_and_unit(key)

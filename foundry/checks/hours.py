@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, partial
 
 from foundry.calendars import DAY, openings
@@ -20,7 +20,8 @@ def check_hours(names: Names) -> Iterator[Problem]:
     for place in names.routes.places:
         if place.step.shift == "fit":
             time = (*place.path, "duration_h" if place.step.planned_h is None else "planned_h")
-            yield from _fits(names, place.step.needs, (*place.path, "needs"), time, partial(planned_h, names, place.step))
+            hours = partial(planned_h, names, place.step, names.holds_of(place.procedure))
+            yield from _fits(names, place.step.needs, (*place.path, "needs"), time, hours)
     for home, pools in (("plant", names.scenario.plant.pools), ("lab", names.scenario.lab.pools if names.scenario.lab else {})):
         for name, pool in pools.items():
             path: Path = (home, "pools", name)
@@ -34,8 +35,16 @@ def check_hours(names: Names) -> Iterator[Problem]:
                 yield from _fits(names, pool.repair.needs, needs, (*path, "mttr_h"), partial(quantile_h, names, pool.mttr_h))
 
 
-def planned_h(names: Names, step: Step) -> float:
-    """Planned hours of a step: ``planned_h``, else the 90 % quantile of its duration, its mean with spread off."""
+def planned_h(names: Names, step: Step, holds: Iterable[str]) -> float:
+    """Planned hours of a step: those of its work, and the longest changeover of its needs and of the pools it may take as holds (C3)."""
+    pools = {*holds, *(pool for role in step.needs for pool in names.roles.get(role, []))}
+    changes = [names.pools[pool].changeover_h for pool in pools if pool in names.pools]
+    longest = max((hours.value for change in changes if change for hours in (change.same_batch, change.other_batch)), default=0.0)
+    return _work_h(names, step) + longest
+
+
+def _work_h(names: Names, step: Step) -> float:
+    """``planned_h``, else the 90 % quantile of the duration, its mean with spread off."""
     if step.planned_h is not None:
         return step.planned_h
     if step.spread is None:

@@ -41,6 +41,10 @@ class Names:
             name: Line("assay", name) for name, assay in self.assays.items() if assay.steps} | {
             name: Line("panel", name) for name in self.panels}
 
+    def holds_of(self, procedure: int) -> list[str]:
+        """Pools of the holds of a unit procedure, by its number; of a branch (-1) none."""
+        return [] if procedure < 0 else [hold.pool for hold in self.scenario.recipe.unit_procedures[procedure].hold.values()]
+
     def largest(self, role: str) -> int:
         """Units of the largest pool of a role."""
         return max((self.pools[pool].count or 0 for pool in self.roles.get(role, []) if pool in self.pools), default=0)

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from foundry.streams import SCALE
-from foundry.tables import FIT, BranchRow, JobRow, NeedRow, StepRow, Tables
+from foundry.tables import FIT, BranchRow, JobRow, NeedRow, StepRow, Tables, span_of
 from processes.cells import CAUSES, CULTURE
 
 Ints = npt.NDArray[np.int64]
@@ -32,7 +32,7 @@ MOST_HOLDS = 6
  VIALS_PER_DOSE, STARVATION_S, MAX_EVENTS, HAZARDS_ON, FIRST_ASSAY, FIRST_PANEL, GATE, STEPS, POOLS, UNITS, LINES, BRANCHES, ASSAYS, PANELS,
  MASK_WORDS, MOST_NEEDS, JOB_KINDS, PLANNED, R_PAUSE, R_JOIN, R_ASIDE, R_CAP, R_RETRY, R_MINOR, R_MAJOR, R_WINDOW, R_BELOW, R_INVALID,
  R_RELEASED, R_FINISHED, R_JOINED, R_CANCELLED, R_SUPERSEDED, R_RETEST, R_GATHER, ANY_GATHER, GATHERINGS,
- GATHERINGS_END, HOURLY, THRESHOLDS, LIMIT_S) = range(54)
+ GATHERINGS_END, ANY_CHANGEOVER, HOURLY, THRESHOLDS, LIMIT_S) = range(55)
 """Columns of ``numbers``. EVERY: gap of planned starts in seconds; PLANNED 1: starts are planned; HOURLY: place of the hazards per hour in
 ``floats``; THRESHOLDS: place of the draw keys in ``lists``; GATHERINGS: steps that gather; R_…: codes of reasons."""
 
@@ -59,7 +59,7 @@ SAMPLE_CELLS, SAMPLE_LOW, SAMPLE_HIGH = range(3)
 PARAMETER_LAW, PARAMETER_KEY, PARAMETER_READING = range(3)
 EFFECT_FIELD, EFFECT_LAW, EFFECT_KEY = range(3)
 (POOL_COUNT, POOL_CALENDAR, POOL_UNITS, FAILS, TTF_LAW, TTF_KEY, RULE_KEY, WORKING_CLOCK, REPAIR, CLEANING, PLAN_JOBS, PLAN_JOBS_END,
- FREE_WORDS, FREE_WORDS_END, BREAKDOWN) = range(15)
+ FREE_WORDS, FREE_WORDS_END, BREAKDOWN, SAME_BATCH_S, OTHER_BATCH_S) = range(17)        # …_BATCH_S: changeover, 0 none
 (JOB_KIND, JOB_LAW, JOB_KEY, JOB_NEEDS, JOB_NEEDS_END, JOB_SHIFT, JOB_PRIORITY, JOB_EVERY_S, JOB_FIRST_S, STAGGER_S, JOB_LINE,
  JOB_RESUME_LAST, JOB_ORDER) = range(13)        # JOB_ORDER: place among the jobs of its pool
 CALENDAR_OPENINGS, CALENDAR_OPENINGS_END, CALENDAR_POOLS, CALENDAR_POOLS_END = range(4)
@@ -96,7 +96,7 @@ class Arrays(NamedTuple):
 
 
 ARRAY_WIDTHS = {"steps": STEP_FLOATS + 1, "needs": RESUME_LINE + 1, "lines": MORE_MASK + 1, "bands": BAND_FLOATS + 1,
-                "branches": BRANCH_FLOATS + 1, "parameters": 3, "effects": 3, "pools": BREAKDOWN + 1, "jobs": JOB_ORDER + 1,
+                "branches": BRANCH_FLOATS + 1, "parameters": 3, "effects": 3, "pools": OTHER_BATCH_S + 1, "jobs": JOB_ORDER + 1,
                 "calendars": CALENDAR_POOLS_END + 1, "openings": 2, "assays": ASSAY_FLOATS + 1, "limits": LIMIT_FLOATS + 1, "panels": 2,
                 "reasons": 3, "laws": SCALE + 1}
 """Columns that they have in every scenario (`Board`)."""
@@ -173,7 +173,7 @@ class _Numbering:
         return Arrays(
             numbers, _table(steps, STEP_FLOATS + 1), _table(self.needs, RESUME_LINE + 1), _table(holds, KEEP + len(t.steps)),
             _table(self.lines, MORE_MASK + 1), _table(self.bands, BAND_FLOATS + 1), _table(self.branches, BRANCH_FLOATS + 1),
-            _table(self.parameters, 3), _table(effects, 3), _table(pools, BREAKDOWN + 1), _table(self.jobs, JOB_ORDER + 1),
+            _table(self.parameters, 3), _table(effects, 3), _table(pools, OTHER_BATCH_S + 1), _table(self.jobs, JOB_ORDER + 1),
             _table(calendars, CALENDAR_POOLS_END + 1), _table(openings, 2), _table(assays, ASSAY_FLOATS + 1),
             _table(limits, LIMIT_FLOATS + 1), _table(panels, 2), self._reasons(), np.array(self.lists, dtype=np.int64),
             np.array(self.floats, dtype=np.float64), np.ascontiguousarray(t.laws), np.ascontiguousarray(t.grid))
@@ -233,11 +233,11 @@ class _Numbering:
     def _step(self, s: StepRow) -> list[int]:
         needs = self._need_rows(s.needs)
         holds = [s.holds[0], s.holds[-1] + 1] if s.holds else [0, 0]
-        planned = s.planned_s if s.shift == FIT else -1
         line = len(self.lines)
         for wanted in range(1 << len(s.holds)):
-            self._line(list(range(*needs)), [h for k, h in enumerate(s.holds) if wanted >> k & 1], planned, s.start_on, s.reserve,
-                       cancels=bool(s.cancels))
+            taken = [h for k, h in enumerate(s.holds) if wanted >> k & 1]
+            planned = span_of(self.tables, s, [self.tables.holds[h] for h in taken])
+            self._line(list(range(*needs)), taken, planned, s.start_on, s.reserve, cancels=bool(s.cancels))
         resume = self._resume_lines(needs[0], needs[1], s.reserve, people_only=True)
         bands = self._rows(self.bands, [[b.go, b.deviation, b.reason, self._floats((b.low, b.high))] for b in s.bands])
         forks = self._rows(self.branches, [self._branch(b) for b in s.forks])
@@ -261,7 +261,7 @@ class _Numbering:
             end = words + max(1, -(-p.count // UNITS_A_WORD))
             rows.append([p.count, p.calendar, units, int(p.fails), p.ttf_law, p.ttf_key, p.rule_key, int(p.working_clock),
                          jobs[p.repair.name] if p.repair else -1, jobs[p.cleaning.name] if p.cleaning else -1, plans, len(self.jobs),
-                         words, end, self.reason[f"breakdown:{p.name}"]])
+                         words, end, self.reason[f"breakdown:{p.name}"], *(p.changeover_s or (0, 0))])
             units, words = units + p.count, end
         return rows
 
@@ -313,6 +313,7 @@ class _Numbering:
         gathering = [step.index for step in t.steps if step.gather_k]
         numbers[R_GATHER], numbers[ANY_GATHER] = self.reason.get("gather", -1), bool(gathering)
         numbers[[GATHERINGS, GATHERINGS_END]] = self._list(gathering)
+        numbers[ANY_CHANGEOVER] = any(p.changeover_s for p in t.pools)
         numbers[HOURLY] = self._floats(t.hourly_hazards)
         numbers[THRESHOLDS] = self._list(t.threshold_keys)[0]
         return numbers

@@ -16,6 +16,7 @@ from foundry.engine import heap, readable
 from foundry.engine.arrays import *
 from foundry.engine.board import Board
 from foundry.engine.compiled_calls import answer, go_on
+from foundry.engine.compiled_changeover import SETUP_KIND, WORKED_KIND, set_up
 from foundry.engine.compiled_diagnosis import locked, watch
 from foundry.engine.compiled_floor import (
     end_job,
@@ -27,9 +28,10 @@ from foundry.engine.compiled_floor import (
     plan_opening,
     queue_job,
     resume_job,
+    setup_now,
     shift,
 )
-from foundry.engine.compiled_journeys import STOPPED_KIND, WORKED_KIND, finish, move, proceed
+from foundry.engine.compiled_journeys import STOPPED_KIND, finish, move, proceed
 from foundry.engine.compiled_lines import poke
 from foundry.engine.compiled_round import hand_out
 from foundry.engine.compiled_rows import close_second
@@ -221,7 +223,10 @@ def _stage_over(a: Any, s: Any, w: int, kind: int) -> None:
     if kind == FINISH:
         proceed(a, s, w, finish(a, s, w))
     elif kind == PART:
-        end_part(a, s, w)
+        if setup_now(a, s, w):
+            set_up(a, s, w)
+        else:
+            end_part(a, s, w)
     elif kind == TARGET:
         proceed(a, s, w, plain(TO_QUEUE))
     else:
@@ -272,7 +277,8 @@ def _close_token(a: Any, s: Any, w: int) -> None:
     worker, state = s.worker, s.worker[w, STATE]
     if state == CULTURE_STATE:
         return
-    kind = WORKED_KIND if state == WORKING_STATE else STOPPED_KIND if state == STOPPED_STATE else QUEUED_KIND
+    work = SETUP_KIND if worker[w, SETUP_S] > 0 else WORKED_KIND
+    kind = work if state == WORKING_STATE else STOPPED_KIND if state == STOPPED_STATE else QUEUED_KIND
     member = state == GATHERING_STATE or worker[w, RUN] >= 0
     reason = a.numbers[R_GATHER] if member else a.numbers[R_JOIN] if state == JOINING else a.numbers[R_ASIDE] if state == ASIDE else 0
     value = s.culture[w, AMOUNT] if state == WORKING_STATE and worker[w, STOPPED_BEFORE] == 0 and not member else -1.0

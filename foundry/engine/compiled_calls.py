@@ -7,9 +7,10 @@ from typing import Any
 
 from foundry.engine.arrays import *
 from foundry.engine.compiled_batches import STAYS, WAITS, leave, turn
+from foundry.engine.compiled_changeover import note_work
 from foundry.engine.compiled_floor import give_back, give_people, in_list, stage
 from foundry.engine.compiled_gather import cancelled_members_leave, end_run, member_goes, travelled
-from foundry.engine.compiled_journeys import HELD_KIND, STOPPED_KIND, late, note_work, show_work
+from foundry.engine.compiled_journeys import HELD_KIND, STOPPED_KIND, late, show_work
 from foundry.engine.compiled_latent import lose_cells
 from foundry.engine.compiled_lines import link, unlink, withdraw
 from foundry.engine.compiled_starts import QUEUED_KIND

@@ -218,6 +218,12 @@ def part_now(a: Any, s: Any, w: int) -> bool:
     return bool(need < s.worker[w, STAGES_END] and 0 <= a.needs[need, FOR_S] < s.worker[w, SECONDS])
 
 
+@inlined
+def setup_now(a: Any, s: Any, w: int) -> bool:
+    """Whether the stage of the work ends with the end of its changeover, before any further part is given back (B6)."""
+    return s.worker[w, SETUP_S] > 0 and not (part_now(a, s, w) and a.needs[s.worker[w, STAGE], FOR_S] < s.worker[w, SETUP_S])
+
+
 @kernel
 def stage(a: Any, s: Any, w: int) -> None:
     """The stage of the work falls due after its remaining seconds (B1, N5)."""
@@ -225,7 +231,9 @@ def stage(a: Any, s: Any, w: int) -> None:
     worker[w, STAMP] = stamp(s)
     worker[w, BEGAN_S] = s.n[NOW]
     worker[w, WHERE] = AT_WORK
-    if part_now(a, s, w):
+    if setup_now(a, s, w):
+        due(a, s, worker[w, SETUP_S] - worker[w, WORKED_S], PART, worker[w, BATCH], worker[w, NUMBER], w, worker[w, STAMP])
+    elif part_now(a, s, w):
         delay = a.needs[worker[w, STAGE], FOR_S] - worker[w, WORKED_S]
         due(a, s, delay, PART, worker[w, BATCH], worker[w, NUMBER], w, worker[w, STAMP])
     else:

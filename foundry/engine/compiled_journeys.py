@@ -11,6 +11,7 @@ from typing import Any
 
 from foundry.engine.arrays import *
 from foundry.engine.compiled_batches import WAITS, count_visit, end_of_step, leave, past, record, remember, turn
+from foundry.engine.compiled_changeover import changeover, note_work, show_changeover
 from foundry.engine.compiled_floor import blocked, give_back, give_back_list, plan_stages, stage
 from foundry.engine.compiled_gather import end_run, gather, members_again
 from foundry.engine.compiled_latent import begin_environment, driver
@@ -24,7 +25,7 @@ from foundry.events import Kind
 from foundry.streams import draw
 from foundry.tables import END, GIVE_UP, GO_ON, NEVER, PAUSE
 
-HELD_KIND, WORKED_KIND, STOPPED_KIND = int(Kind.HELD), int(Kind.WORKED), int(Kind.STOPPED)
+HELD_KIND, STOPPED_KIND = int(Kind.HELD), int(Kind.STOPPED)
 
 
 @hot
@@ -250,8 +251,10 @@ def begin_step(a: Any, s: Any, w: int) -> None:
         begin_environment(a, s, w)
     if a.steps[step, CANCELS] < a.steps[step, CANCELS_END] and worker[w, NUMBER] == 0:
         cancel(a, s, worker[w, OF_BATCH], step)
+    if a.numbers[ANY_CHANGEOVER] == 1:
+        worker[w, SETUP_S] = changeover(a, s, w)
     show_work(a, s, w)
-    plan_stages(a, s, w, a.steps[step, NEEDS], a.steps[step, NEEDS_END], _duration(a, s, w))
+    plan_stages(a, s, w, a.steps[step, NEEDS], a.steps[step, NEEDS_END], worker[w, SETUP_S] + _duration(a, s, w))
     stage(a, s, w)
 
 
@@ -270,8 +273,11 @@ def _duration(a: Any, s: Any, w: int) -> int:
 
 @inlined
 def show_work(a: Any, s: Any, w: int) -> None:
-    mark_list(a, s, w, TAKEN, WORKING_KIND)
-    mark_list(a, s, w, HELD, WORKING_KIND)
+    if s.worker[w, SETUP_S] > 0:
+        show_changeover(a, s, w)
+    else:
+        mark_list(a, s, w, TAKEN, WORKING_KIND)
+        mark_list(a, s, w, HELD, WORKING_KIND)
     if s.worker[w, SHIFT_NOW] == PAUSE:
         link(s, w, PAUSABLE_LINK)
 
@@ -282,13 +288,6 @@ def finish(a: Any, s: Any, w: int) -> int:
     unlink(s, w)
     note_work(s, w, 0)
     return end_run(a, s, w, plain(0)) if s.worker[w, IS_RUN] == 1 else end_of_step(a, s, w)
-
-
-@inlined
-def note_work(s: Any, w: int, reason: int) -> None:
-    """A stretch of work ends; the first has the amount of the step's driver."""
-    amount = -1.0 if s.worker[w, STOPPED_BEFORE] == 1 else s.culture[w, AMOUNT]
-    note(s, w, WORKED_KIND, s.worker[w, SINCE_S], amount, reason, -1)
 
 
 @kernel

@@ -65,12 +65,13 @@ GOING, DONE, CRAMPED, STUCK, SPENT, EMPTY = range(6)
 (LIFE, STAMP, WHERE, BATCH, NUMBER, RANK, ORDER, SHIFT_NOW, LINE, LINE_NEXT, LINE_BEFORE, TAKEN, HELD, STAGE, STAGES_END, WORKED_S, BEGAN_S,
  SECONDS, READY, LINKED, LINK_NEXT, LINK_BEFORE, JOB, JOB_COUNT, OF_BATCH, BRANCH, PATH, CAME_S, SINCE_S, STATE, STEP, ATTEMPT, VISIT,
  LATEST, BEFORE_S, CANCELLED, RETESTED, SIDE_NEXT, SIDE_BEFORE, FORKED_AT, TOLD, STOPPED_BEFORE, STUCK_NOW, IS_RUN,
- RUN, RUN_NUMBER, FIRST_MEMBER, MEMBER_NEXT, MEMBERS, BROKE_OFF, SHARED_BATCH, SHARED_PATH, SHARED_ATTEMPT, VISITED) = range(54)
+ RUN, RUN_NUMBER, FIRST_MEMBER, MEMBER_NEXT, MEMBERS, BROKE_OFF, SHARED_BATCH, SHARED_PATH, SHARED_ATTEMPT, VISITED,
+ SETUP_S) = range(55)
 """Columns of ``worker``. RANK: priority and time queued, ORDER: batch and number, together the rank in a line (N2); TAKEN and HELD: first
 unit of a list; FORKED_AT: step of its fork while its batch waits for it, else -1; RUN: worker it goes with, RUN_NUMBER: shown in the log;
 SHARED_…: address of the draws it shares with its run; VISITED: the step
-that it came to last for the first time, -1 none."""
-WORKER_COLUMNS = 54
+that it came to last for the first time, -1 none; SETUP_S: worked seconds at the end of its changeover, 0 once that is over."""
+WORKER_COLUMNS = 55
 VISITS, MISSES, BEGUN, OVER, EARLIER = range(5)
 """Columns of ``past`` for each step of a worker: number of visits, bands that did not go on, last start and last end (-1: none), and the
 step VISITED before this one: so what a token leaves behind is cleared at the cost of what it did."""
@@ -84,10 +85,11 @@ TO_JOIN, TO_CULTURE, TO_QUEUE, TO_LINE, TO_LINE_OR_ASIDE, TO_STAND, TO_ASIDE, TO
 """What a token does next, beside the next step."""
 
 (POOL, UNIT_NUMBER, HOLDER, UNIT_JOB, BUSY, DOWN, DIRTY, FAILS_LATE, RUNS, PLANS_DUE, FAILURES, CLOCK, TO_FAILURE, SHOWN_S, UNIT_NEXT, USE,
- FRESH, KEEPERS, SHOWN, WANTED) = (*range(19), 23)
+ FRESH, KEEPERS, SHOWN, WANTED, USED_BY, CHANGED) = (*range(19), 23, 28, 29)
 """Columns of ``unit``. USE: need or hold it was taken for; FRESH: a hold taken with this visit; SHOWN, WANTED: kind, batch, token, step and
-attempt of a state, kind -1 for none. Behind them the number of jobs of each kind."""
-JOBS_DONE = 28
+attempt of a state, kind -1 for none; USED_BY: batch that took it last; CHANGED: VISIT that last began with its changeover. Behind them the
+number of jobs of each kind."""
+JOBS_DONE = 30
 
 POOL_OPEN, CLOSING, FREE, FIRST_FREE, KEPT_BACK, WANTED_NOW, LEFT_OVER, ASKED = range(8)
 """Columns of ``pool``. FIRST_FREE: no unit is free in words before; KEPT_BACK: reserved; the last three are scratch."""
@@ -255,6 +257,7 @@ def _clear_unit(a: Any, s: Any, p: int, number: int) -> None:
         unit[u, k] = 0
     unit[u, POOL], unit[u, UNIT_NUMBER] = p, number
     unit[u, HOLDER] = unit[u, UNIT_JOB] = unit[u, SHOWN] = unit[u, WANTED] = unit[u, UNIT_NEXT] = unit[u, USE] = -1
+    unit[u, USED_BY] = unit[u, CHANGED] = -1
     unit[u, RUNS] = a.pools[p, FAILS] == 1 and a.pools[p, WORKING_CLOCK] == 1
     for k in range(WORKER_COLUMNS):
         worker[u, k] = 0

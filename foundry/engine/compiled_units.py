@@ -38,12 +38,18 @@ def mark_list(a: Any, s: Any, w: int, head: int, kind: int) -> None:
 @kernel
 def _mark_from(a: Any, s: Any, u: int, kind: int, w: int) -> None:
     while u >= 0:
-        if is_token(a, w):
-            _want(s, u, kind, s.worker[w, BATCH], s.worker[w, NUMBER], s.worker[w, STEP], s.worker[w, ATTEMPT])
-        else:
-            _want(s, u, kind, -1, -1, -1, -1)
-        show(a, s, u)
+        mark_unit(a, s, u, kind, w)
         u = s.unit[u, UNIT_NEXT]
+
+
+@inlined
+def mark_unit(a: Any, s: Any, u: int, kind: int, w: int) -> None:
+    """The same of one unit."""
+    if is_token(a, w):
+        _want(s, u, kind, s.worker[w, BATCH], s.worker[w, NUMBER], s.worker[w, STEP], s.worker[w, ATTEMPT])
+    else:
+        _want(s, u, kind, -1, -1, -1, -1)
+    show(a, s, u)
 
 
 @inlined

@@ -30,16 +30,33 @@ from foundry.engine.lines import (
 )
 from foundry.engine.tokens import ASIDE, CULTURE, GATHERING, JOINING, STOPPED, WAITING, WORKING, Batch, Leaves, Redone, Token, Turned
 from foundry.events import Kind
-from foundry.tables import ABORT, FIRST_DEVIATION, FIT, GIVE_UP, GO_ON, LOSE, NEVER, PAUSE, REDO, WAIT, HoldRow, NeedRow, StepRow, Tables
+from foundry.tables import (
+    ABORT,
+    FIRST_DEVIATION,
+    GIVE_UP,
+    GO_ON,
+    LOSE,
+    NEVER,
+    PAUSE,
+    REDO,
+    WAIT,
+    HoldRow,
+    NeedRow,
+    StepRow,
+    Tables,
+    span_of,
+)
 
-QUEUED_KIND, WORKED_KIND, STOPPED_KIND = int(Kind.QUEUED), int(Kind.WORKED), int(Kind.STOPPED)
-HELD_KIND, WORKING_KIND = int(Kind.HELD), int(Kind.WORKING)
+QUEUED_KIND, SETUP_KIND, WORKED_KIND, STOPPED_KIND = int(Kind.QUEUED), int(Kind.SETUP), int(Kind.WORKED), int(Kind.STOPPED)
+HELD_KIND, WORKING_KIND, CLEANING_KIND = int(Kind.HELD), int(Kind.WORKING), int(Kind.CLEANING)
 
 
 class Journeys(Floor):
     """Tokens on the floor. Everything that happens to a token while it waits or works arrives as an interrupt."""
 
-    __slots__ = ("aborted", "breakdown", "lines", "opens", "parted", "reason", "resume_lines", "steps", "visit_instant", "visits_now")
+    __slots__ = (
+        "aborted", "breakdown", "changes", "lines", "opens", "parted", "reason", "resume_lines", "steps", "visit_instant", "visits_now",
+    )
 
     def __init__(self, tables: Tables, seed: int, replication: int) -> None:
         super().__init__(tables, seed, replication)
@@ -49,6 +66,7 @@ class Journeys(Floor):
         self.breakdown = [self.reason[f"breakdown:{pool.name}"] for pool in tables.pools]
         self.aborted = {c: self.reason[f"aborted:{n}"] for n, c in self.reason.items() if f"aborted:{n}" in self.reason}
         self.visit_instant, self.visits_now = -1, 0
+        self.changes = any(pool.changeover_s for pool in tables.pools)
         self.lines: dict[tuple[int, tuple[int, ...]], Line] = {}
         self.resume_lines: dict[tuple[int, int], Line] = {}
         self.opens = [(o.tolist(), c.tolist()) for o, c in tables.calendars]
@@ -285,7 +303,7 @@ class Journeys(Floor):
     def _new_line(self, step: StepRow, holds: tuple[int, ...]) -> Line:
         rows = tuple(self.tables.holds[h] for h in holds)
         start = self.calendar_bits[step.start_on] if step.start_on >= 0 else 0
-        line = self.lines[step.index, holds] = self.fit(Line(step.needs, rows, step, step.planned_s if step.shift == FIT else -1, start))
+        line = self.lines[step.index, holds] = self.fit(Line(step.needs, rows, step, span_of(self.tables, step, rows), start))
         return line
 
     def take_hold(self, worker: Worker, hold: HoldRow, units: list[Unit]) -> None:
@@ -316,16 +334,46 @@ class Journeys(Floor):
             token.latent.begin(self, step, token.visit(), token.of.readings)
         if step.cancels and token.main:
             self.cancel(token.of, step.cancels)
+        if self.changes:
+            token.setup_s = self._changeover(token)
         if token.taken or token.held:
             self._show_work(token)
-        seconds = step.duration_s if step.duration_s >= 0 and step.per < 0 else self._duration(token)
-        if self.parted[step.index]:
+        seconds = token.setup_s + (step.duration_s if step.duration_s >= 0 and step.per < 0 else self._duration(token))
+        if self.parted[step.index] or token.setup_s:
             token.plan(seconds)
         else:
             token.end_s, token.worked_s, token.parts = seconds, 0, []
         self.stage(token)
         if step.gather_k:
             self.start_members(token)
+
+    def _changeover(self, token: Token) -> int:
+        """Seconds of changeover with which the visit begins: the longest of the units that it takes, each by who used it last (B6)."""
+        longest = 0
+        for units in (*(units for _, units in token.taken), *(token.held[h][1] for h in token.new_holds)):
+            for unit in units:
+                if unit.pool.changeover_s:
+                    took = 0 if unit.used_by < 0 else unit.pool.changeover_s[unit.used_by != token.batch]
+                    unit.used_by, unit.changed = token.batch, token.label if took else -1
+                    longest = max(longest, took)
+        return longest
+
+    def _set_up(self, token: Token) -> None:
+        """The changeover is over, and the work proper begins."""
+        self.note_work(token, 0)
+        token.setup_s, token.since_s, token.stopped = 0, self.env.now, True
+        self._show_work(token)
+
+    def give_part(self, worker: Worker, need: NeedRow) -> None:
+        if need.count == 0:
+            assert isinstance(worker, Token)
+            self._set_up(worker)
+        else:
+            super().give_part(worker, need)
+
+    def note_work(self, token: Token, reason: int) -> None:
+        """A stretch of changeover or work ends. The first of a visit has the amount of its driver."""
+        self.note(token, SETUP_KIND if token.setup_s else WORKED_KIND, token.since_s, -1.0 if token.stopped else token.driver, reason)
 
     def done(self, token: Token) -> None:
         """The work is done."""
@@ -353,11 +401,15 @@ class Journeys(Floor):
         step = token.step
         assert step is not None
         state = (WORKING_KIND, token.label)
-        for _, units in token.taken:
-            for unit in units:
-                self._show(unit, state)
-        if token.held:
-            self._holds_show(token, WORKING_KIND)
+        if token.setup_s:
+            for unit in self.in_use(token):
+                self.mark(unit, (CLEANING_KIND, token.label) if unit.changed == token.label else state)
+        else:
+            for _, units in token.taken:
+                for unit in units:
+                    self._show(unit, state)
+            if token.held:
+                self._holds_show(token, WORKING_KIND)
         if token.shift == PAUSE:
             self.pausable[token.batch, token.number] = token
 
@@ -388,7 +440,7 @@ class Journeys(Floor):
             why = call.reason
         elif token.cancelled >= 0:
             ends, why, call = True, token.cancelled, Call(LEAVE_CALL, None, 0, token.cancelled)     # it stops, so it leaves (F4)
-        self.note(token, WORKED_KIND, token.since_s, -1.0 if token.stopped else token.driver, why)
+        self.note_work(token, why)
         if ends:
             raise Leaves(self.aborted[call.reason] if call.kind == ABORT_CALL else call.reason)
         if call.kind == DOWN_CALL and call.rule == REDO:

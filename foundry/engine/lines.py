@@ -61,8 +61,8 @@ class MissingReading(Overrun):
 class Unit:
     """One unit of a pool. ``shown`` is the state the log has open for it: its kind, and the visit that it is in."""
 
-    __slots__ = ("bit", "busy", "cleaned", "clock", "dirty", "down", "due", "failures", "fails_late", "holder", "job", "jobs", "number",
-                 "pool", "pool_bit", "runs", "shown", "since", "to_failure", "wanted", "where")
+    __slots__ = ("bit", "busy", "changed", "cleaned", "clock", "dirty", "down", "due", "failures", "fails_late", "holder", "job", "jobs",
+                 "number", "pool", "pool_bit", "runs", "shown", "since", "to_failure", "used_by", "wanted", "where")
 
     def __init__(self, pool: PoolRow, number: int, where: int) -> None:
         self.pool, self.number = pool, number
@@ -70,6 +70,8 @@ class Unit:
         self.where = where              # in the log
         self.cleaned = pool.cleaning is not None
         self.holder: Worker | None = None
+        self.used_by = -1               # batch that took it last
+        self.changed = -1               # visit that last began with a changeover of it
         self.job: Worker | None = None
         self.busy = False               # its job is being worked
         self.down = self.dirty = self.fails_late = False

@@ -28,7 +28,7 @@ from processes.cells import FIELDS
 from qc.disposition import Disposition, decide_codes
 from qc.measurement import INVALID
 
-QUEUED_KIND, WORKED_KIND, STOPPED_KIND = int(Kind.QUEUED), int(Kind.WORKED), int(Kind.STOPPED)
+QUEUED_KIND, SETUP_KIND, WORKED_KIND, STOPPED_KIND = int(Kind.QUEUED), int(Kind.SETUP), int(Kind.WORKED), int(Kind.STOPPED)
 MEASURED_KIND, DECIDED_KIND, LEFT_KIND = int(Kind.MEASURED), int(Kind.DECIDED), int(Kind.LEFT)
 NOTHING = bytes(8 * len(FIELDS))         # the truth without biology
 REREADS = 1000                          # a bound on invalid runs of one at-line reading
@@ -164,7 +164,8 @@ class Engine(Gathering):
                 member = waiting.state == GATHERING or waiting.run is not None
                 reason = "gather" if member else {JOINING: "join", ASIDE: "aside"}.get(waiting.state, "")
                 worked = waiting.state == WORKING and not waiting.stopped and not member
-                self.note(waiting, kinds[waiting.state], waiting.since_s, waiting.driver if worked else -1.0, self.reason[reason])
+                kind = SETUP_KIND if waiting.state == WORKING and waiting.setup_s else kinds[waiting.state]
+                self.note(waiting, kind, waiting.since_s, waiting.driver if worked else -1.0, self.reason[reason])
         for since, number in self.cap_queue:
             self._waited_for_cap(since, number)
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from foundry.engine.latent import Latent, Visit
 from foundry.engine.lines import FINISH, Unit, Worker, place
-from foundry.tables import NEVER, BranchRow, HoldRow, StepRow
+from foundry.tables import NEVER, BranchRow, HoldRow, NeedRow, StepRow
 from qc.disposition import Disposition
 
 CULTURE, JOINING, WAITING, ASIDE, WORKING, STOPPED, GONE, GATHERING = range(8)
@@ -57,7 +57,7 @@ class Token(Worker):
 
     __slots__ = (
         "attempt", "branch", "came_s", "cancelled", "driver", "ended", "fork", "held", "latent", "latest", "main", "misses", "new_holds",
-        "of", "path", "reading", "run", "shares", "since_s", "state", "step", "started", "visits", "where",
+        "of", "path", "reading", "run", "setup_s", "shares", "since_s", "state", "step", "started", "visits", "where",
     )
 
     def __init__(self, of: Batch, number: int, path: int, branch: BranchRow | None, now: int) -> None:
@@ -77,6 +77,7 @@ class Token(Worker):
         self.latent: Latent | None = None
         self.since_s = now                              # beginning of the interval it is in
         self.reading = math.nan                             # last value reported of it
+        self.setup_s = 0                                    # worked seconds at the end of its changeover, 0 once that is over
         self.driver = 0.0                                   # amount at the start of the visit
         self.fork = (-1, -1)                                # (branch, fork step) of a side token
         self.cancelled = -1                                 # reason, once its result no longer counts
@@ -105,6 +106,13 @@ class Token(Worker):
                 return row.on_down
         assert self.step is not None
         return self.step.on_down
+
+    def plan(self, seconds: int) -> None:
+        """The end of its changeover is a part in which nothing is given back (B6)."""
+        super().plan(seconds)
+        if self.setup_s:
+            before = sum(part.for_s < self.setup_s for part in self.parts)
+            self.parts.insert(before, NeedRow((), 0, self.setup_s, False))
 
     def as_member(self) -> Member:
         return Member(self.queued_s, self.batch, self.number, self)

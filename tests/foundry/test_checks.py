@@ -254,3 +254,18 @@ def test_m5_a_bank_is_of_a_material_with_a_price() -> None:
     (problem,) = check(Scenario.model_validate(scenario))
     assert problem.path == ("plant", "banks", "wbc_vial")
     assert problem.message == "there is no price in prices_usd for `wbc_vial`; did you mean `wcb_vial`?"
+
+
+# ---- changeover (B6)
+
+@pytest.mark.parametrize(("plant", "hours"), [
+    ("{steps: [{name: fill, needs: {operator: 1, robot: 1}, duration_h: 7}]}", 9),
+    ("{procedures: [{name: p, hold: {tool: robot}, steps: [{name: fill, needs: {operator: 1}, duration_h: 7}]}]}", 9),
+    ("{steps: [{name: fill, needs: {operator: 1, robot: 1}, duration_h: 6}]}", 0),
+    ("{steps: [{name: fill, needs: {operator: {count: 1, for_h: 7}, robot: 1}, duration_h: 7}]}", 0)])
+def test_planned_time_has_room_for_the_longest_changeover(plant, hours):
+    changed = YAML(typ="safe").load(plant) | {
+        "pools": {"robot": {"kind": "equipment", "count": 1, "changeover_h": {"same_batch": 2, "other_batch": 1}}}}
+    messages = [problem.message for problem in check(bench(**changed))]
+    assert [message.startswith(f"planned time {hours} h, but `operator` is open for 8 h at most") for message in messages] == [True] * (
+        hours > 0)

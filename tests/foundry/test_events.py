@@ -37,7 +37,7 @@ def test_L1_kinds_are_explained():
     assert list(KINDS) == list(Kind) == list(range(12))
     assert [KINDS[kind].of for kind in Kind] == ["token"] * 7 + ["unit"] * 5
     assert all(meaning.text for meaning in KINDS.values())
-    assert [kind.name for kind in Kind if KINDS[kind].value_unit] == ["WORKED", "MEASURED", "DECIDED", "LEFT"]
+    assert [kind.name for kind in Kind if KINDS[kind].value_unit] == ["SETUP", "WORKED", "MEASURED", "DECIDED", "LEFT"]
 
 
 @pytest.mark.parametrize("column", ORDER)

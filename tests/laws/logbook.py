@@ -48,6 +48,7 @@ class Visit:
     step: StepRow
     queued: list[Row] = field(default_factory=list)          # in a line or set aside
     joining: list[Row] = field(default_factory=list)
+    setup: list[Row] = field(default_factory=list)           # changeover
     worked: list[Row] = field(default_factory=list)
     stopped: list[Row] = field(default_factory=list)
     points: list[Row] = field(default_factory=list)          # MEASURED, DECIDED
@@ -55,11 +56,11 @@ class Visit:
 
     @property
     def intervals(self) -> list[Row]:
-        return sorted([*self.joining, *self.queued, *self.worked, *self.stopped])
+        return sorted([*self.joining, *self.queued, *self.setup, *self.worked, *self.stopped])
 
     @property
     def started(self) -> int | None:
-        return self.worked[0].since if self.worked else None
+        return min((row.since for row in (*self.setup[:1], *self.worked[:1])), default=None)
 
     @property
     def finished(self) -> bool:
@@ -110,7 +111,8 @@ class Logbook:
             self.cap.append(row)
         else:
             visit = self.visits.setdefault(row.label, Visit(row.label, self.tables.steps[row.step]))
-            group = {Kind.QUEUED: visit.queued, Kind.WORKED: visit.worked, Kind.STOPPED: visit.stopped}.get(Kind(row.kind), visit.points)
+            group = {Kind.QUEUED: visit.queued, Kind.SETUP: visit.setup, Kind.WORKED: visit.worked,
+                     Kind.STOPPED: visit.stopped}.get(Kind(row.kind), visit.points)
             (visit.joining if row.kind == Kind.QUEUED and row.reason == self.reason["join"] else group).append(row)
 
     # ---- tokens

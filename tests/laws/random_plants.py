@@ -49,17 +49,33 @@ class Dice:
         return self.random.randint(low, high)
 
 
-def scenario(seed: int, *, gathering: bool = False, routes: bool = False) -> Plan:
+def scenario(seed: int, *, gathering: bool = False, routes: bool = False, changing: bool = False) -> Plan:
     """The random scenario of a seed, as a file would hold it.
 
-    With ``gathering`` some steps of some plants gather (F5), with ``routes`` most plants of two markets decide for each by itself (K6).
+    With ``gathering`` some steps of some plants gather (F5), with ``routes`` most plants of two markets decide for each by itself (K6),
+    with ``changing`` most units are changed over (B6).
     """
     plan = _Maker(seed).scenario()
     if routes:
         _routes(plan, Dice(seed + 2_000_000))
     if gathering:
         _gather(plan, Dice(seed + 1_000_000))
+    if changing:
+        _change(plan, Dice(seed + 3_000_000))
     return plan
+
+
+def _change(plan: Plan, dice: Dice) -> None:
+    """Most pools of equipment have a changeover; what must fit is planned so short that it does with the longest of them (B6)."""
+    for pool in (*plan["plant"]["pools"].values(), *plan["lab"]["pools"].values()):
+        if pool["kind"] == "equipment" and dice.chance(0.8):
+            pool["changeover_h"] = {"same_batch": dice.pick(0, 0.25, 0.5), "other_batch": dice.pick(0.5, 1, 2)}
+    recipe = plan["recipe"]
+    steps = [step for procedure in recipe["unit_procedures"] for step in procedure["steps"]]
+    steps += [step for side in (*recipe["branches"].values(), *plan["lab"]["assays"].values()) for step in side.get("steps", [])]
+    for step in steps:
+        if step.get("shift", "fit") == "fit":
+            step["planned_h"] = min(step.get("planned_h", 2), 2)
 
 
 def _gather(plan: Plan, dice: Dice) -> None:

@@ -14,13 +14,16 @@ from tests.laws import random_plants
 from tests.laws.random_plants import Dice, Plan
 
 GATHERING = 1_000_000
+CHANGING = 2_000_000
 FAILS_H = (33, 34, 57, 58, 82)          # in the middle of a working day, when counted from midnight or from a repair of an hour
 WORKED_H = 12                           # as much as a few whole steps take
 
 
 def random_tables(number: int) -> Tables:
-    """The random plant of a number; from GATHERING on with steps that gather."""
-    if number >= GATHERING:
+    """The random plant of a number; from GATHERING on with steps that gather, from CHANGING on with units that are changed over."""
+    if number >= CHANGING:
+        plan = random_plants.scenario(number, gathering=number % 2 == 1, changing=True)
+    elif number >= GATHERING:
         plan = gathering(number)
     else:
         plan = locking(number) if number % 6 == 5 else random_plants.scenario(number, routes=number % 2 == 0)
