@@ -47,7 +47,8 @@ class Meaning(NamedTuple):
 
 
 KINDS: dict[Kind, Meaning] = {
-    Kind.QUEUED: Meaning("token", "in a line (reason empty), at a join, set aside, or waiting for the cap; 0 s if it did not wait", ""),
+    Kind.QUEUED: Meaning(
+        "token", "in a line (reason empty), at a join, set aside, or, without a step, before the cap; 0 s if it did not wait or was lost", ""),
     Kind.SETUP: Meaning(
         "token",
         "one stretch of a changeover at the beginning of a step; reason empty if it came to its end, else why it stopped",

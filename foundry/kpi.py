@@ -39,6 +39,7 @@ class Kpi(NamedTuple):
 KPIS: dict[str, Kpi] = {
     "doses_released_per_year": Kpi("doses/year", "doses first released in the window ÷ its years; [market]: by that one"),
     "batches_started": Kpi("batches", "batches that joined the line of their first step in the window"),
+    "starts_lost": Kpi("starts", "planned starts in the window that found the cap full and were dropped"),
     "batches_released": Kpi("batches", "batches first released, or finished, in the window; [market]"),
     "batch_failure_rate": Kpi("fraction", "(rejected + aborted) ÷ ended; [cause]: the first observed reason"),
     "true_failure_rate": Kpi("fraction", "batches truly outside the limits that ended them ÷ batches judged; [cause]: from the records"),
@@ -99,7 +100,7 @@ def measure(events: Rows, batches: Rows, tables: Tables, window: Window, *, dema
     seconds = unit_seconds(events, tables, window)
     return {**_production(batches, window, demand_per_year), **_quality(events, batches, tables, window),
             **_lead_time_sums(batches, window), **_pools(seconds, tables), **_queues(events, tables, window),
-            **_runs(events, tables, window)}
+            **_runs(events, tables, window), **_lost(events, tables, window)}
 
 
 def lead_times(batches: Rows, window: Window) -> dict[str, NDArray[np.float64]]:
@@ -168,6 +169,14 @@ def _lead_time_sums(batches: Rows, window: Window) -> Sums:
     """Quantiles of this replication alone; a study takes them over the pooled batches (Q4)."""
     return {f"{name}[{label}]": (float(np.quantile(values, p)), 1.0) if values.size else (0.0, 0.0)
             for name, values in lead_times(batches, window).items() for label, p in PROBABILITIES.items()}
+
+
+def _lost(events: Rows, tables: Tables, window: Window) -> Sums:
+    """Planned starts that did not wait for the cap (A1)."""
+    if not tables.lost:
+        return {}
+    lost = events[(events["kind"] == Kind.QUEUED) & (events["reason"] == tables.reasons.index("lost")) & (events["step"] < 0)]
+    return {"starts_lost": (float(((lost["time_s"] >= window[0]) & (lost["time_s"] < window[1])).sum()), 1.0)}
 
 
 # ---- pools and lines

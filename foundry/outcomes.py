@@ -182,8 +182,7 @@ def _size(batch: Integers) -> int:
 
 def _starts(main: Rows, tables: Tables) -> Rows:
     start = np.full(_size(main["batch"]), LATE, dtype=np.int64)
-    capped = (main["kind"] == Kind.QUEUED) & (main["reason"] == tables.reasons.index("cap"))
-    begun = main[(main["kind"] <= Kind.WORKED) & ~capped]
+    begun = main[(main["kind"] <= Kind.WORKED) & (main["step"] >= 0)]      # before the first step it waits for the cap, or is lost
     np.minimum.at(start, begun["batch"], begun["since_s"])
     left = main[(main["kind"] == Kind.LEFT)]
     left = left[start[left["batch"]] == LATE]

@@ -209,21 +209,34 @@ class MarketPanel(Panel):
     quarantine: Quarantine | None = None
 
 
+class Campaigns(Strict):
+    """So many starts at equal gaps, and ``pause_d`` from the last of them to the first of the next campaign (A1)."""
+
+    batches: Annotated[int, Field(ge=1)]
+    every_d: Annotated[float, Field(gt=0)]
+    pause_d: Annotated[float, Field(gt=0)]
+
+
 class Start(Strict):
     """How batches start (A1). ``wip_cap`` alone starts a batch in the instant one leaves."""
 
     every_d: Annotated[float, Field(gt=0)] | None = None
     poisson_per_year: Annotated[float, Field(gt=0)] | None = None
+    campaigns: Campaigns | None = None
+    when_full: Literal["wait", "lost"] = "wait"              # a planned start that finds the cap full
     wip_cap: Annotated[int, Field(ge=1)] | None = None
     until: Name | None = None                                # the cap counts a batch until this step ends
     at_most: Annotated[int, Field(ge=1)] | None = None       # planned starts in all
 
     @model_validator(mode="after")
     def _some(self) -> Self:
-        if self.every_d is not None and self.poisson_per_year is not None:
-            raise ValueError("give every_d or poisson_per_year, not both")
-        if self.every_d is None and self.poisson_per_year is None and self.wip_cap is None:
-            raise ValueError("give every_d, poisson_per_year or wip_cap")
+        plans = [plan for plan in (self.every_d, self.poisson_per_year, self.campaigns) if plan is not None]
+        if len(plans) > 1:
+            raise ValueError("give one of every_d, poisson_per_year and campaigns")
+        if not plans and self.wip_cap is None:
+            raise ValueError("give every_d, poisson_per_year, campaigns or wip_cap")
+        if self.when_full == "lost" and (not plans or self.wip_cap is None):
+            raise ValueError("when_full: lost is for planned starts that find wip_cap full; give wip_cap and a plan")
         return self
 
 

@@ -287,7 +287,9 @@ def per_year(path: str, value: Setting) -> float:
 
 def planned_per_year(scenario: Scenario) -> float | None:
     """Batches a scenario plans a year as it stands; None when only its cap starts them."""
-    start = scenario.start
+    start, campaigns = scenario.start, scenario.start.campaigns
+    if campaigns is not None:
+        return DAYS_A_YEAR * campaigns.batches / ((campaigns.batches - 1) * campaigns.every_d + campaigns.pause_d)
     return DAYS_A_YEAR / start.every_d if start.every_d is not None else start.poisson_per_year
 
 

@@ -250,6 +250,9 @@ class Tables:
     cap_until: int                      # `start.until`, -1
     fill_step: int
     every_s: float                      # 0: not planned so
+    campaign: int                       # starts of a campaign, 0: without pauses
+    pause_s: float                      # from its last start to the next
+    lost: bool                          # a planned start that finds the cap full does not wait
     gap_law: int                        # Poisson gaps, -1
     gap_key: int
     wip_cap: int                        # 0: none
@@ -410,6 +413,10 @@ class _Tabulation:
         if any(step.gather_k for step in steps):
             self._reason("gather")                         # after all others, so that the codes of plants without it stay
         pools = tuple(self._pool(name, p) for name, p in self.pool_models.items())
+        if s.start.when_full == "lost":
+            self._reason("lost")
+        campaigns = s.start.campaigns
+        every_d = campaigns.every_d if campaigns else s.start.every_d
         held = [i for i, (_, _, p, _) in enumerate(self.rows) if p >= 0 and s.recipe.unit_procedures[p].hold]
         gap = -1 if s.start.poisson_per_year is None else self.laws.add(
             Distribution.model_validate({"exponential": {"mean": YEAR / s.start.poisson_per_year}}), spread_off=self.off)
@@ -425,7 +432,9 @@ class _Tabulation:
             first_step=0, main_steps=self.main_steps, last_hold_step=max(held, default=-1),
             cap_until=-1 if s.start.until is None else self._last_number(s.start.until, 0),
             fill_step=next((i for i, (_, st, _, b) in enumerate(self.rows) if b is None and st.operation == "fill"), -1),
-            every_s=0.0 if s.start.every_d is None else s.start.every_d * DAY, gap_law=gap, gap_key=address("", "gap"),
+            every_s=0.0 if every_d is None else every_d * DAY, campaign=campaigns.batches if campaigns else 0,
+            pause_s=campaigns.pause_d * DAY if campaigns else 0.0, lost=s.start.when_full == "lost",
+            gap_law=gap, gap_key=address("", "gap"),
             wip_cap=s.start.wip_cap or 0, at_most=s.start.at_most or NEVER, biology=product is not None,
             qc_vials=product.qc_vials if product else 0, vials_per_dose=product.vials_per_dose if product else 1,
             w_s=math.floor(s.warm_up_d * DAY + 0.5), h_s=self.h_s, stop_after=s.stop_after_batches or 0, drain=s.drain,

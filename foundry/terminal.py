@@ -26,6 +26,7 @@ HEADLINES = {
     "doses_released_per_year": "Doses released a year",
     "probability_demand_met": "Demand met",
     "batches_started": "Batches started",
+    "starts_lost": "Planned starts lost",
     "batches_released": "Batches released",
     "batch_failure_rate": "Batches lost",
     "true_failure_rate": "Batches truly bad",

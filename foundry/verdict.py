@@ -48,6 +48,7 @@ def _has(noun: str) -> tuple[str, str]:
 KPI_TERMS: dict[str, Terms] = {
     "doses_released_per_year": Terms("higher", "mean", "releases more doses a year", "releases fewer doses a year"),
     "batches_started": Terms("none", "mean", "starts more batches", "starts fewer batches"),
+    "starts_lost": Terms("lower", "mean", "loses more planned starts", "loses fewer planned starts"),
     "batches_released": Terms("higher", "mean", "releases more batches", "releases fewer batches"),
     "batch_failure_rate": Terms("lower", "share", "loses more batches", "loses fewer batches"),
     "true_failure_rate": Terms("lower", "share", "makes more bad batches", "makes fewer bad batches"),

@@ -15,7 +15,7 @@ from foundry.yamlio import Path, Problem, printable
 
 MAX_FAULTS = 200
 TIMES = ("duration_h", "mttr_h")
-NOT_BUILT = ("campaigns", "when_full", "due", "stock")
+NOT_BUILT = ("due", "stock")
 UNITS = {"s": "seconds", "min": "minutes", "h": "hours", "d": "days", "y": "years", "year": "years", "usd": "money", "ml": "millilitres",
          "l": "litres", "cm2": "cm²", "m2": "m²", "cells": "cells", "fraction": "fractions from 0 to 1"}
 _OTHER_UNITS = frozenset((
@@ -209,8 +209,8 @@ def unknown_key(key: str, allowed: Sequence[str]) -> str:
 
     >>> unknown_key("duration_min", ["name", "duration_h"])
     'unknown key `duration_min`; this model uses hours: `duration_h`'
-    >>> unknown_key("campaigns", ["name"])
-    '`campaigns` is not built yet: this version has no such rule'
+    >>> unknown_key("stock", ["name"])
+    '`stock` is not built yet: this version has no such rule'
     """
     if key in NOT_BUILT:
         return f"`{key}` is not built yet: this version has no such rule"

@@ -36,6 +36,8 @@ def _plan(a: Any, s: Any, number: int) -> None:
     if number >= a.numbers[AT_MOST]:
         return
     gap = 0 if number == 0 else a.numbers[EVERY]
+    if number > 0 and a.numbers[CAMPAIGN] > 0 and number % a.numbers[CAMPAIGN] == 0:
+        gap = a.numbers[PAUSE_GAP]
     if a.numbers[GAP_LAW] >= 0:
         drawn = uniform(s, a.numbers[GAP_KEY], number, 0, 1)
         gap = math.floor(draw(a.laws, a.grid, a.numbers[GAP_LAW], drawn) + 0.5)
@@ -53,8 +55,11 @@ def arrive(a: Any, s: Any, number: int, source: int) -> None:
         return
     _plan(a, s, number + 1)
     if a.numbers[WIP_CAP] > 0 and (n[IN_CAP] >= a.numbers[WIP_CAP] or n[STARTS] < n[STARTS_END]):
-        s.starts[n[STARTS_END], 0], s.starts[n[STARTS_END], 1] = n[NOW], number
-        n[STARTS_END] += 1
+        if a.numbers[R_LOST] >= 0:
+            put(s, n[NOW], n[NOW], QUEUED_KIND, number, 0, 0, -1, -1, -1, -1, -1.0, a.numbers[R_LOST], 0)
+        else:
+            s.starts[n[STARTS_END], 0], s.starts[n[STARTS_END], 1] = n[NOW], number
+            n[STARTS_END] += 1
     else:
         n[IN_CAP] += 1
         _begin(a, s, number)

@@ -169,8 +169,8 @@ class Engine(Gathering):
         for since, number in self.cap_queue:
             self._waited_for_cap(since, number)
 
-    def _waited_for_cap(self, since: int, number: int) -> None:
-        self.rows += (self.env.now, since, QUEUED_KIND, len(self.visits) // 4, -1, self.reason["cap"])
+    def _waited_for_cap(self, since: int, number: int, reason: str = "cap") -> None:
+        self.rows += (self.env.now, since, QUEUED_KIND, len(self.visits) // 4, -1, self.reason[reason])
         self.values.append(-1.0)
         self.visits += (number, 0, -1, -1)
 
@@ -189,7 +189,7 @@ class Engine(Gathering):
         if t.gap_law >= 0:
             gap = math.floor(self.drawn(t.gap_law, t.gap_key, number, 0, 1) + 0.5)
         else:
-            gap = 0 if number == 0 else math.floor(t.every_s + 0.5)
+            gap = 0 if number == 0 else math.floor((t.pause_s if t.campaign and number % t.campaign == 0 else t.every_s) + 0.5)
         event = self.due(gap, ARRIVAL, 0, number)
         event.callbacks.append(lambda _: self._arrive(number))
 
@@ -198,10 +198,12 @@ class Engine(Gathering):
         if t.h_s >= 0 and self.env.now >= t.h_s:
             return
         self._plan(number + 1)
-        if t.wip_cap and (self.in_cap >= t.wip_cap or self.cap_queue):
-            self.cap_queue.append((self.env.now, number))
-        else:
+        if not t.wip_cap or (self.in_cap < t.wip_cap and not self.cap_queue):
             self._begin(number)
+        elif t.lost:
+            self._waited_for_cap(self.env.now, number, "lost")
+        else:
+            self.cap_queue.append((self.env.now, number))
 
     def _start_now(self) -> None:
         """A start in this instant, for a cap without a plan."""

@@ -50,7 +50,7 @@ def step_row(index, every_s, *bands):
 
 # seed is done again; count looks again every 12 h; look goes back through seed, a day later
 PLANT = SimpleNamespace(
-    reasons=REASONS, step_names=("seed", "count", "look"),
+    lost=False, reasons=REASONS, step_names=("seed", "count", "look"),
     steps=(step_row(SEED, 0, SEED), step_row(COUNT, 43_200, COUNT, STOP), step_row(LOOK, 86_400, SEED, END)),
     pool_names=("operator.early", "operator.late", "reactor"), pool_count=(1, 1, 2), calendar_of_pool=(0, 1, -1),
     pools=(SimpleNamespace(people=True), SimpleNamespace(people=True), SimpleNamespace(people=False)),

@@ -1,4 +1,7 @@
-"""Firings of the rules of changeover (B6); see firings.py. Who used a unit last is read from its rows, so work of 0 s is not seen."""
+"""Firings of the rules of changeover (B6), campaigns and lost starts (A1); see firings.py.
+
+Who used a unit last is read from its rows, so work of 0 s is not seen.
+"""
 
 from __future__ import annotations
 
@@ -95,6 +98,17 @@ def ends_in_it(log: Logbook) -> Iterator[Row]:
             and not any(stop.since == row.time for stop in visit.stopped))
 
 
+def came_after_a_pause(log: Logbook) -> Iterator[int]:
+    """Batches that came, or were lost, when their campaign began; not the first."""
+    t = log.tables
+    came = {batch: second for (batch, token), second in log.came.items() if token == 0} | {row.batch: row.since for row in log.cap}
+    for batch in came:
+        campaign, number = divmod(batch, t.campaign) if t.campaign else (0, batch)
+        begins = campaign * int((t.campaign - 1) * t.every_s + t.pause_s)
+        if campaign and number == 0 and came[batch] == begins:
+            yield batch
+
+
 RULES: dict[str, Firings] = {
     "B6 after another batch": lambda log: after(log, same=False),
     "B6 after the same batch": lambda log: after(log, same=True),
@@ -107,5 +121,7 @@ RULES: dict[str, Firings] = {
     "B6 pauses": lambda log: stops_in_it(log, "pause"),
     "B6 breaks down": lambda log: stops_in_it(log, "breakdown:"),
     "B6 ends in it": ends_in_it,
+    "A1 campaigns": came_after_a_pause,
+    "A1 lost": lambda log: (row for row in log.cap if log.tables.lost and row.reason == log.reason["lost"]),
     "B6 of a run": lambda log: (row for visit in log.visits.values() for row in visit.setup if row.unit >= 0),
 }

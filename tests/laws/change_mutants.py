@@ -1,4 +1,4 @@
-"""Wrong engines: changeover (B6); see mutants.py."""
+"""Wrong engines: changeover (B6), campaigns and lost starts (A1); see mutants.py."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from foundry.engine import journeys, tokens
 from foundry.engine.floor import Floor
 from foundry.engine.journeys import Journeys
+from foundry.engine.readable import Engine
 from foundry.events import Kind
 from foundry.tables import FIT, HoldRow, NeedRow
 from tests.laws.mutants import constant, misread, pools, registered, wrong
@@ -89,6 +90,16 @@ def _(right: Any, self: Any, token: Any, kind: int, *rest: Any) -> None:
 @wrong("B6 of a run", "a run needs no changeover", Journeys, "_changeover")
 def _(right: Any, self: Any, token: Any) -> int:
     return 0 if isinstance(token, tokens.Run) else int(right(self, token))
+
+
+misread("A1 campaigns", "a campaign has no end", lambda t: replace(t, campaign=0))
+misread("A1 campaigns", "the pause comes after the gap", lambda t: replace(t, pause_s=t.pause_s + t.every_s))
+misread("A1 lost", "a start that finds the cap full waits", lambda t: replace(t, lost=False))
+
+
+@wrong("A1 lost", "the batch after a lost start has its number", Engine, "_begin")
+def _(right: Any, self: Any, number: int, **counted: Any) -> None:
+    right(self, len({batch for batch, token in self.tokens if token == 0}) + self.ended if self.tables.lost else number, **counted)
 
 
 MUTATIONS = registered()

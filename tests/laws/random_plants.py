@@ -53,7 +53,7 @@ def scenario(seed: int, *, gathering: bool = False, routes: bool = False, changi
     """The random scenario of a seed, as a file would hold it.
 
     With ``gathering`` some steps of some plants gather (F5), with ``routes`` most plants of two markets decide for each by itself (K6),
-    with ``changing`` most units are changed over (B6).
+    with ``changing`` most units are changed over (B6) and some starts come in campaigns or are lost (A1).
     """
     plan = _Maker(seed).scenario()
     if routes:
@@ -76,6 +76,13 @@ def _change(plan: Plan, dice: Dice) -> None:
     for step in steps:
         if step.get("shift", "fit") == "fit":
             step["planned_h"] = min(step.get("planned_h", 2), 2)
+    start = plan["start"]
+    if dice.chance(0.4):
+        for plan_of in ("every_d", "poisson_per_year"):
+            start.pop(plan_of, None)
+        start["campaigns"] = {"batches": dice.count(2, 4), "every_d": dice.pick(0.5, 1), "pause_d": dice.pick(2, 2.5, 4)}
+    if "stop_after_batches" not in plan and "wip_cap" in start and len(start.keys() & {"every_d", "poisson_per_year", "campaigns"}):
+        start["when_full"] = dice.pick("wait", "lost", "lost")
 
 
 def _gather(plan: Plan, dice: Dice) -> None:

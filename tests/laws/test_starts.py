@@ -4,6 +4,9 @@ import math
 
 import pytest
 
+from foundry.loader import load
+from foundry.replication import prepare, replicate
+from foundry.scenario import Start
 from foundry.streams import address, u01
 from tests.laws.plants import log, outcomes, play, worked
 
@@ -105,3 +108,76 @@ def test_A1_a_cap_once_left_is_not_left_twice():
         """)
 
     assert [line for line in worked(done) if "grow" in line] == ["0:00 4:00 0 grow", "4:00 8:00 1 grow", "8:00 12:00… 2 grow"]
+
+
+def test_A1_campaigns_pause_after_so_many_starts():
+    """Three a day apart, then two and a half days until the next: 0, 1, 2, 4.5, 5.5, 6.5, 9 d; `at_most: 7`."""
+    done = play("{horizon_d: 20, start: {campaigns: {batches: 3, every_d: 1, pause_d: 2.5}, at_most: 7}, pools: {}, steps: [{name: grow}]}")
+
+    assert outcomes(done) == ["0:00 0 finished", "24:00 1 finished", "48:00 2 finished", "108:00 3 finished", "132:00 4 finished",
+                              "156:00 5 finished", "216:00 6 finished"]
+
+
+def test_A1_campaigns_of_one_start_after_each_pause_alone():
+    """Each gap is rounded by itself: 20.4 s are 20 s."""
+    done = play("{start: {campaigns: {batches: 1, every_d: 1, pause_d: 0.00023611111}, at_most: 6}, pools: {}, steps: [{name: grow}]}")
+
+    assert outcomes(done)[-1] == "0:01:40 5 finished"
+
+
+def test_A1_a_start_that_finds_the_cap_full_is_lost():
+    """Planned every 6 h, cap 1, 10 h of work: 0 and 12 h find a place, 6 and 18 h do not; at 22 h nobody waits for the place."""
+    done = play("{horizon_d: 1.1, start: {every_d: 0.25, wip_cap: 1, when_full: lost}, pools: {}, steps: [{name: grow, duration_h: 10}]}")
+
+    assert log(done, "QUEUED", "WORKED", "LEFT") == [
+        "0:00 0:00 QUEUED 0 grow", "6:00 6:00 QUEUED 1 lost", "0:00 10:00 WORKED 0 grow", "0:00 10:00 LEFT 0 grow finished",
+        "12:00 12:00 QUEUED 2 grow", "18:00 18:00 QUEUED 3 lost", "12:00 22:00 WORKED 2 grow", "12:00 22:00 LEFT 2 grow finished",
+        "24:00 24:00 QUEUED 4 grow", "24:00 26:24… WORKED 4 grow"]
+
+
+def test_A1_a_place_that_comes_free_in_the_second_of_a_start_is_free():
+    done = play("{horizon_d: 1, start: {every_d: 0.25, wip_cap: 1, when_full: lost}, pools: {}, steps: [{name: grow, duration_h: 6}]}")
+
+    assert [row for row in log(done, "QUEUED") if "lost" in row] == []
+
+
+def test_A1_lost_starts_keep_the_luck_of_the_others():
+    """Batch 2 draws the same time whether batch 1 waited before it or was lost: numbers follow the plan (F1)."""
+    plant = ("{{start: {{every_d: 0.25, wip_cap: 1, when_full: {}, at_most: 3}}, pools: {{}}, steps: [{{name: grow, "
+             "duration_h: {{discrete: {{values: [8, 9], weights: [1, 1]}}}}}}]}}")
+
+    def hours(when_full, batch):
+        rows = [row for row in play(plant.format(when_full)).run.events if row["kind"] == 2 and row["batch"] == batch]
+        return [int(row["time_s"] - row["since_s"]) for row in rows]
+
+    assert hours("lost", 2) == hours("wait", 2) != []
+    assert hours("lost", 1) == []
+
+
+def test_A1_lost_starts_are_counted(tmp_path):
+    """Of the starts at 0, 6, …, 42 h every other one is lost; the two at 6 and 18 h fall before the window of the second day."""
+    file = tmp_path / "plant.yaml"
+    file.write_text("""
+name: lost
+horizon_d: 2
+warm_up_d: 1
+start: {every_d: 0.25, wip_cap: 1, when_full: lost}
+recipe: {name: r, unit_procedures: [{name: p, steps: [{name: grow, duration_h: 10}]}]}
+plant: {name: p, pools: {}}
+""")
+    case = prepare(load(file))
+    sums = replicate(case, 1, 0).sums
+    assert sums["starts_lost"] == (2.0, 1.0)
+    assert sums["batches_started"] == (2.0, 1.0)
+    assert sums["batch_failure_rate"] == (0.0, 2.0)
+    assert replicate(case, 1, 0, keep=True).batches["batch"].tolist() == [0, 2, 4, 6]
+
+
+@pytest.mark.parametrize(("start", "said"), [
+    ({"campaigns": {"batches": 2, "every_d": 1, "pause_d": 3}, "every_d": 2}, "give one of every_d, poisson_per_year and campaigns"),
+    ({}, "give every_d, poisson_per_year, campaigns or wip_cap"),
+    ({"every_d": 1, "when_full": "lost"}, "when_full: lost is for planned starts that find wip_cap full; give wip_cap and a plan"),
+    ({"wip_cap": 1, "when_full": "lost"}, "when_full: lost is for planned starts that find wip_cap full; give wip_cap and a plan")])
+def test_A1_plans_that_make_no_sense_are_refused(start, said):
+    with pytest.raises(ValueError, match=said):
+        Start.model_validate(start)
