@@ -48,7 +48,8 @@ class Meaning(NamedTuple):
 
 KINDS: dict[Kind, Meaning] = {
     Kind.QUEUED: Meaning(
-        "token", "in a line (reason empty), at a join, set aside, or, without a step, before the cap; 0 s if it did not wait or was lost", ""),
+        "token", "in a line (reason empty), at a join, set aside, or, without a step, before the cap; 0 s if it did not wait, or is lost",
+        ""),
     Kind.SETUP: Meaning(
         "token",
         "one stretch of a changeover at the beginning of a step; reason empty if it came to its end, else why it stopped",

@@ -6,6 +6,7 @@ the laboratory in ``foundry.laboratory``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -62,7 +63,7 @@ KPIS: dict[str, Kpi] = {
     "oos_rate": Kpi("fraction", "samples whose first valid reading is out of its limit ÷ samples with a limit; [assay]"),
     "false_oos_rate": Kpi("fraction", "the same though the truth of the sample meets the limit ÷ samples with a limit; [assay]"),
     "wip_batches": Kpi("batches", "time mean of batches started and not ended"),
-    "probability_demand_met": Kpi("fraction", "1 when doses released in the window reach the demand of the window"),
+    "probability_demand_met": Kpi("fraction", "1 when doses released in the window reach its demand, or what is due at every due date"),
     "utilisation": Kpi("fraction", "working ÷ (open - planned maintenance) unit-seconds inside opening hours; [pool]"),
     "state_share": Kpi("fraction", "share of unit-seconds in a state; [pool.state], the states of a pool sum to 1"),
     "overtime_h": Kpi("h", "hours people work outside opening hours; [role or pool]"),
@@ -91,14 +92,16 @@ def describe(name: str, currency: str = "USD") -> Kpi:
     return kpi._replace(unit=kpi.unit.format(currency=currency))
 
 
-def measure(events: Rows, batches: Rows, tables: Tables, window: Window, *, demand_per_year: float | None = None) -> Sums:
+def measure(events: Rows, batches: Rows, tables: Tables, window: Window, *, demand_per_year: float | None = None,
+            due: Sequence[tuple[int, float]] = ()) -> Sums:
     """All figures of a replication but money: name -> (numerator, denominator); value = numerator ÷ denominator, 0 ÷ 0 not defined.
 
-    ``batches`` as `foundry.outcomes.batches` makes them; ``window`` = (W, H) in seconds; demand in doses per year.
-    Names are the same in all replications of a scenario, except those by cause, where a missing name means numerator 0.
+    ``batches`` as `foundry.outcomes.batches` makes them; ``window`` = (W, H) in seconds; demand in doses per year, or
+    ``due``: (second, doses from W to it) of each due date. Names are the same in all replications of a scenario, except those by cause,
+    where a missing name means numerator 0.
     """
     seconds = unit_seconds(events, tables, window)
-    return {**_production(batches, window, demand_per_year), **_quality(events, batches, tables, window),
+    return {**_production(batches, window, demand_per_year, due), **_quality(events, batches, tables, window),
             **_lead_time_sums(batches, window), **_pools(seconds, tables), **_queues(events, tables, window),
             **_runs(events, tables, window), **_lost(events, tables, window)}
 
@@ -113,7 +116,7 @@ def lead_times(batches: Rows, window: Window) -> dict[str, NDArray[np.float64]]:
 
 # ---- batches
 
-def _production(batches: Rows, window: Window, demand_per_year: float | None) -> Sums:
+def _production(batches: Rows, window: Window, demand_per_year: float | None, due: Sequence[tuple[int, float]]) -> Sums:
     begin, end = window
     years = (end - begin) / YEAR
     done = released_in(batches, window)
@@ -127,7 +130,8 @@ def _production(batches: Rows, window: Window, demand_per_year: float | None) ->
         "wip_batches": (float(present[present > 0].sum()), float(end - begin)),
     }
     if demand_per_year is not None:
-        sums["probability_demand_met"] = (float(doses >= demand_per_year * years), 1.0)
+        in_time = [batches["doses"][done & (batches["released_s"] <= second)].sum() >= wanted for second, wanted in due]
+        sums["probability_demand_met"] = (float(all(in_time) if due else doses >= demand_per_year * years), 1.0)
     return sums
 
 

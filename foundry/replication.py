@@ -5,6 +5,7 @@ This is what a worker process does. What it returns is small; the log itself com
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
@@ -31,7 +32,7 @@ from foundry.release_path import release_path
 from foundry.scenario import Scenario
 from foundry.series import series
 from foundry.states import weekly_busy
-from foundry.tables import Tables, tabulate
+from foundry.tables import DAY, YEAR, Tables, tabulate
 from foundry.trajectories import courses
 
 Rows = NDArray[Any]                                        # a structured array
@@ -49,7 +50,8 @@ class CannotFinish(RuntimeError):
 
 
 class Case(NamedTuple):
-    """A scenario made ready to run; all that a worker needs. ``demand_per_year`` in doses.
+    """A scenario made ready to run; all that a worker needs. ``demand_per_year`` in doses, with due dates
+    the rate that the last of them needs; ``due``: (second, cumulative doses) of each due date.
 
     ``arrays`` of the compiled engine; without them the SimPy engine runs. Both give the same bits. ``nominal``: market -> days from fill
     to release where nothing waits.
@@ -62,6 +64,7 @@ class Case(NamedTuple):
     demand_per_year: float | None
     arrays: Any = None
     nominal: Mapping[str, float] = {}
+    due: tuple[tuple[int, float], ...] = ()
 
 
 class Log(NamedTuple):
@@ -103,14 +106,17 @@ def prepare(scenario: Scenario, name: str | None = None, *, engine: Engine = "si
     Raises Refused for a scenario whose money does not add up (a material without a price), or that the compiled engine cannot run.
     """
     tables = tabulate(scenario)
-    demand = None if scenario.demand is None else scenario.demand.doses_per_year
+    due = tuple((math.floor(date.by_d * DAY + 0.5), date.doses) for date in (scenario.demand.due if scenario.demand else ()))
+    demand = scenario.demand.doses_per_year if scenario.demand else None
+    if due:
+        demand = due[-1][1] * YEAR / (due[-1][0] - tables.w_s)
     try:
         book = price_book(scenario, tables)
     except ValueError as error:
         raise Refused(f"{scenario.name}: {error}") from error
     compiled = engine == "compiled" or (engine == "auto" and replications >= WORTH_COMPILING)
     arrays = _arrays(scenario.name, tables, engine) if compiled else None
-    return Case(name or scenario.name, tables, book, scenario.currency, demand, arrays, nominal_release_d(scenario))
+    return Case(name or scenario.name, tables, book, scenario.currency, demand, arrays, nominal_release_d(scenario), due)
 
 
 def _arrays(name: str, tables: Tables, engine: Engine) -> Any:
@@ -138,7 +144,7 @@ def replicate(case: Case, seed: int, number: int, *, keep: bool = False, light: 
     decisions = decisions_of(run.events, batches, run.records, case.tables)
     tested = samples(run.events, run.records, case.tables, attribute)
     money = ledger(run.events, case.tables, case.book, window)
-    sums = {**measure(run.events, batches, case.tables, window, demand_per_year=case.demand_per_year),
+    sums = {**measure(run.events, batches, case.tables, window, demand_per_year=case.demand_per_year, due=case.due),
             **laboratory_figures(run.events, tested, case.tables, window),
             **market_sums(decisions, batches, case.tables, window), **release_path(run.events, decisions, batches, case.tables, window),
             **{f"nominal_release_d[{market}]": (days, 1.0) for market, days in case.nominal.items()},

@@ -227,6 +227,7 @@ class Start(Strict):
     wip_cap: Annotated[int, Field(ge=1)] | None = None
     until: Name | None = None                                # the cap counts a batch until this step ends
     at_most: Annotated[int, Field(ge=1)] | None = None       # planned starts in all
+    due_d: Annotated[float, Field(ge=0)] | None = None       # from the planned start of a batch to its due date
 
     @model_validator(mode="after")
     def _some(self) -> Self:
@@ -240,8 +241,24 @@ class Start(Strict):
         return self
 
 
+class Due(Strict):
+    """So many doses in all, from the beginning of the window to ``by_d`` days after 00:00 of the start date."""
+
+    by_d: Annotated[float, Field(gt=0)]
+    doses: Annotated[float, Field(gt=0)]
+
+
 class Demand(Strict):
-    doses_per_year: Annotated[float, Field(gt=0)]
+    """What must be released: at its rate by the end of the window, or by due dates inside it (Q8)."""
+
+    doses_per_year: Annotated[float, Field(gt=0)] | None = None
+    due: list[Due] = []
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.doses_per_year is None) == (not self.due):
+            raise ValueError("give doses_per_year or due, one of the two")
+        return self
 
 
 class Scenario(Strict):
@@ -255,6 +272,7 @@ class Scenario(Strict):
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "USD"
     price_year: Annotated[int, Field(ge=1990, le=2100)] = 2025
     spread: Literal["on", "off"] = "on"
+    rank: Literal["queued", "due_date"] = "queued"           # after priority: who queued first, or whose batch is due first
     starvation_d: Annotated[float, Field(gt=0)] = 30.0
     max_events: Annotated[int, Field(ge=1)] = 100_000_000
     product: Product | None = None
@@ -271,5 +289,7 @@ class Scenario(Strict):
             raise ValueError("give horizon_d or stop_after_batches, one of the two")
         if self.horizon_d is not None and self.warm_up_d >= self.horizon_d:
             raise ValueError("warm_up_d must be inside the horizon")
+        if (self.rank == "due_date") != (self.start.due_d is not None):
+            raise ValueError("rank: due_date and start.due_d go together")
         return self
 

@@ -252,6 +252,7 @@ class Tables:
     every_s: float                      # 0: not planned so
     campaign: int                       # starts of a campaign, 0: without pauses
     pause_s: float                      # from its last start to the next
+    due_s: int                          # of a batch after its planned start, -1: batches have no due date
     lost: bool                          # a planned start that finds the cap full does not wait
     gap_law: int                        # Poisson gaps, -1
     gap_key: int
@@ -434,6 +435,7 @@ class _Tabulation:
             fill_step=next((i for i, (_, st, _, b) in enumerate(self.rows) if b is None and st.operation == "fill"), -1),
             every_s=0.0 if every_d is None else every_d * DAY, campaign=campaigns.batches if campaigns else 0,
             pause_s=campaigns.pause_d * DAY if campaigns else 0.0, lost=s.start.when_full == "lost",
+            due_s=-1 if s.start.due_d is None else math.floor(s.start.due_d * DAY + 0.5),
             gap_law=gap, gap_key=address("", "gap"),
             wip_cap=s.start.wip_cap or 0, at_most=s.start.at_most or NEVER, biology=product is not None,
             qc_vials=product.qc_vials if product else 0, vials_per_dose=product.vials_per_dose if product else 1,

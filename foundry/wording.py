@@ -15,7 +15,7 @@ from foundry.yamlio import Path, Problem, printable
 
 MAX_FAULTS = 200
 TIMES = ("duration_h", "mttr_h")
-NOT_BUILT = ("due", "stock")
+NOT_BUILT = ("stock",)
 UNITS = {"s": "seconds", "min": "minutes", "h": "hours", "d": "days", "y": "years", "year": "years", "usd": "money", "ml": "millilitres",
          "l": "litres", "cm2": "cm²", "m2": "m²", "cells": "cells", "fraction": "fractions from 0 to 1"}
 _OTHER_UNITS = frozenset((

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from foundry.checks.names import Names, missing
 from foundry.checks.routes import MAIN, RESERVED, Line, Place, row_names
-from foundry.wording import nearest
+from foundry.scenario import Scenario
+from foundry.wording import nearest, shown
 from foundry.yamlio import Path, Problem
 from processes.recipe import Goto, Hold, OnDown, Step
 
@@ -189,6 +190,22 @@ def _loops(names: Names) -> Iterator[Problem]:
             yield Problem((*last.path, *key), f"a loop with no way out: {listed} only lead to each other")
 
 
+def _due(scenario: Scenario) -> Iterator[Problem]:
+    """Due dates lie in the window, one after the other, and what is due adds up (Q8)."""
+    due = scenario.demand.due if scenario.demand else []
+    if due and scenario.horizon_d is None:
+        yield Problem(("demand", "due"), "due dates need a window with an end: give horizon_d in place of stop_after_batches", on_key=True)
+        return
+    for i, date in enumerate(due):
+        if not scenario.warm_up_d < date.by_d <= (scenario.horizon_d or 0.0):
+            yield Problem(("demand", "due", i, "by_d"), f"{shown(date.by_d)} is outside the window; allowed: above "
+                          f"{shown(scenario.warm_up_d)}, up to {shown(scenario.horizon_d)}")
+        elif i and date.by_d <= due[i - 1].by_d:
+            yield Problem(("demand", "due", i, "by_d"), "due dates stand in order of time, each of them once")
+        if i and date.doses < due[i - 1].doses:
+            yield Problem(("demand", "due", i, "doses"), f"doses are cumulative; allowed: {shown(due[i - 1].doses)} or more")
+
+
 def _elsewhere(names: Names) -> Iterator[Problem]:
     """Steps named outside the steps."""
     scenario, recipe = names.scenario, names.scenario.recipe
@@ -205,6 +222,7 @@ def _elsewhere(names: Names) -> Iterator[Problem]:
     if scenario.stop_after_batches is not None and (scenario.start.at_most or math.inf) < scenario.stop_after_batches:
         yield Problem(("start", "at_most"), f"only {scenario.start.at_most} batches start, so the run never ends after "
                       f"{scenario.stop_after_batches} (stop_after_batches)")
+    yield from _due(scenario)
     titles = [procedure.name for procedure in recipe.unit_procedures]
     for i, title in enumerate(titles):
         if title in titles[:i]:

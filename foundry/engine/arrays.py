@@ -32,10 +32,11 @@ MOST_HOLDS = 6
  VIALS_PER_DOSE, STARVATION_S, MAX_EVENTS, HAZARDS_ON, FIRST_ASSAY, FIRST_PANEL, GATE, STEPS, POOLS, UNITS, LINES, BRANCHES, ASSAYS, PANELS,
  MASK_WORDS, MOST_NEEDS, JOB_KINDS, PLANNED, R_PAUSE, R_JOIN, R_ASIDE, R_CAP, R_RETRY, R_MINOR, R_MAJOR, R_WINDOW, R_BELOW, R_INVALID,
  R_RELEASED, R_FINISHED, R_JOINED, R_CANCELLED, R_SUPERSEDED, R_RETEST, R_GATHER, ANY_GATHER, GATHERINGS,
- GATHERINGS_END, ANY_CHANGEOVER, CAMPAIGN, PAUSE_GAP, R_LOST, HOURLY, THRESHOLDS, LIMIT_S) = range(58)
+ GATHERINGS_END, ANY_CHANGEOVER, CAMPAIGN, PAUSE_GAP, R_LOST, DUE_AFTER, HOURLY, THRESHOLDS, LIMIT_S) = range(59)
 """Columns of ``numbers``. EVERY: gap of planned starts in seconds; PLANNED 1: starts are planned; HOURLY: place of the hazards per hour in
 ``floats``; THRESHOLDS: place of the draw keys in ``lists``; GATHERINGS: steps that gather; CAMPAIGN: starts before a gap of PAUSE_GAP, 0
-without; R_…: codes of reasons, R_LOST -1 unless planned starts are lost."""
+without; R_…: codes of reasons, R_LOST -1 unless planned starts are lost; DUE_AFTER: due date
+of a batch in seconds after its planned start, -1 none."""
 
 _REASONS = {R_PAUSE: "pause", R_JOIN: "join", R_ASIDE: "aside", R_CAP: "cap", R_RETRY: "retry", R_MINOR: "deviation:minor",
             R_MAJOR: "deviation:major", R_WINDOW: "window", R_BELOW: "<LOD", R_INVALID: "invalid", R_RELEASED: "released",
@@ -316,6 +317,7 @@ class _Numbering:
         numbers[[GATHERINGS, GATHERINGS_END]] = self._list(gathering)
         numbers[ANY_CHANGEOVER] = any(p.changeover_s for p in t.pools)
         numbers[[CAMPAIGN, PAUSE_GAP]] = t.campaign, int(t.pause_s + 0.5)
+        numbers[DUE_AFTER] = t.due_s
         numbers[R_LOST] = self.reason["lost"] if t.lost else -1
         numbers[HOURLY] = self._floats(t.hourly_hazards)
         numbers[THRESHOLDS] = self._list(t.threshold_keys)[0]

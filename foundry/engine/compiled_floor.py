@@ -177,6 +177,7 @@ def queue_job(a: Any, s: Any, u: int) -> None:
     """A job joins its line."""
     worker, job = s.worker, s.worker[u, JOB]
     worker[u, RANK] = (a.jobs[job, JOB_PRIORITY] << 40) + s.n[NOW]
+    worker[u, QUEUED_S] = s.n[NOW]
     worker[u, NUMBER] = (s.unit[u, POOL] << 16) + s.unit[u, UNIT_NUMBER]
     worker[u, ORDER] = (LAST_BATCH << 28) + worker[u, NUMBER]
     worker[u, BATCH] = LAST_BATCH

@@ -66,7 +66,7 @@ def _new_runs(a: Any, s: Any, step: int) -> None:
     waiting, w = 0, s.line[line, HEAD]
     while w >= 0:
         waiting, w = waiting + 1, s.worker[w, LINE_NEXT]
-    while waiting >= most or (waiting > 0 and _queued_s(a, s, s.line[line, HEAD]) + a.steps[step, GATHER_S] <= s.n[NOW]):
+    while waiting >= most or (waiting > 0 and _first_queued_s(s, line) + a.steps[step, GATHER_S] <= s.n[NOW]):
         run = _new_run(a, s, s.line[line, HEAD])
         for _ in range(min(waiting, most)):
             _board(s, run, line)
@@ -75,9 +75,12 @@ def _new_runs(a: Any, s: Any, step: int) -> None:
 
 
 @inlined
-def _queued_s(a: Any, s: Any, w: int) -> int:
-    """When a token queued, from its rank."""
-    return int(s.worker[w, RANK] - (a.steps[s.worker[w, STEP], PRIORITY] << 40))
+def _first_queued_s(s: Any, line: int) -> int:
+    """When the one queued that came first of those that wait."""
+    first, w = NEVER, s.line[line, HEAD]
+    while w >= 0:
+        first, w = min(first, s.worker[w, QUEUED_S]), s.worker[w, LINE_NEXT]
+    return int(first)
 
 
 @kernel
@@ -90,6 +93,7 @@ def _new_run(a: Any, s: Any, best: int) -> int:
     worker[run, STEP], worker[run, ATTEMPT] = step, worker[best, ATTEMPT]
     come_to(s, run, step)
     worker[run, RANK], worker[run, SHIFT_NOW], worker[run, LATEST] = worker[best, RANK], a.steps[step, SHIFT], NEVER
+    worker[run, QUEUED_S] = worker[best, QUEUED_S]
     formed = s.line[a.steps[step, GATHER_LINE], RUNS_FORMED]
     worker[run, RUN_NUMBER] = formed
     s.line[a.steps[step, GATHER_LINE], RUNS_FORMED] = formed + 1
@@ -105,7 +109,8 @@ def _board(s: Any, run: int, line: int) -> None:
     worker[run, MEMBERS] += 1
     before, after = -1, worker[run, FIRST_MEMBER]
     while after >= 0 and (worker[after, RANK] < worker[w, RANK] or (
-            worker[after, RANK] == worker[w, RANK] and worker[after, ORDER] < worker[w, ORDER])):
+            worker[after, RANK] == worker[w, RANK] and (worker[after, QUEUED_S] < worker[w, QUEUED_S] or (
+                worker[after, QUEUED_S] == worker[w, QUEUED_S] and worker[after, ORDER] < worker[w, ORDER])))):
         before, after = after, worker[after, MEMBER_NEXT]
     worker[w, MEMBER_NEXT] = after
     if before < 0:

@@ -165,7 +165,9 @@ def _open_second(a: Any, calendar: int, second: int) -> int:
 def _queue(a: Any, s: Any, w: int) -> int:
     """The token joins the line with the rank it keeps (N2)."""
     step = s.worker[w, STEP]
-    s.worker[w, RANK] = (a.steps[step, PRIORITY] << 40) + s.n[NOW]
+    s.worker[w, QUEUED_S] = s.n[NOW]
+    first = s.n[NOW] if a.numbers[DUE_AFTER] < 0 else s.batch[s.worker[w, OF_BATCH], DUE_S]
+    s.worker[w, RANK] = (a.steps[step, PRIORITY] << 40) + first
     s.worker[w, SHIFT_NOW] = a.steps[step, SHIFT]
     if a.steps[step, GATHER_K] == 0:
         return TO_LINE

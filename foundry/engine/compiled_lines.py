@@ -21,9 +21,10 @@ def enter(s: Any, w: int, line: int) -> None:
     worker = s.worker
     worker[w, STAMP] = stamp(s)
     worker[w, LINE] = line
-    rank, order = worker[w, RANK], worker[w, ORDER]
+    rank, queued, order = worker[w, RANK], worker[w, QUEUED_S], worker[w, ORDER]
     before = s.line[line, TAIL]
-    while before >= 0 and (worker[before, RANK] > rank or (worker[before, RANK] == rank and worker[before, ORDER] > order)):
+    while before >= 0 and (worker[before, RANK] > rank or (worker[before, RANK] == rank and (
+            worker[before, QUEUED_S] > queued or (worker[before, QUEUED_S] == queued and worker[before, ORDER] > order)))):
         before = worker[before, LINE_BEFORE]
     after = s.line[line, HEAD] if before < 0 else worker[before, LINE_NEXT]
     worker[w, LINE_BEFORE], worker[w, LINE_NEXT] = before, after

@@ -92,7 +92,8 @@ def _highest(s: Any, count: int) -> int:
             break
         other = s.line[s.line[k, CANDIDATE], HEAD]
         if other < 0 or s.worker[other, RANK] < s.worker[head, RANK] or (
-                s.worker[other, RANK] == s.worker[head, RANK] and s.worker[other, ORDER] < s.worker[head, ORDER]):
+                s.worker[other, RANK] == s.worker[head, RANK] and (s.worker[other, QUEUED_S] < s.worker[head, QUEUED_S] or (
+                    s.worker[other, QUEUED_S] == s.worker[head, QUEUED_S] and s.worker[other, ORDER] < s.worker[head, ORDER]))):
             best, head = k, other
     return best
 

@@ -14,7 +14,7 @@ from foundry.events import Kind
 from foundry.streams import draw
 
 QUEUED_KIND = int(Kind.QUEUED)
-FROM_PLAN, FROM_CAP = 0, 1              # an arrival as planned, or of a start that is counted already
+AS_PLANNED = -1                         # an arrival of the plan; one that the cap admits, which is counted already, has its planned second
 
 
 # ---- starts
@@ -41,15 +41,15 @@ def _plan(a: Any, s: Any, number: int) -> None:
     if a.numbers[GAP_LAW] >= 0:
         drawn = uniform(s, a.numbers[GAP_KEY], number, 0, 1)
         gap = math.floor(draw(a.laws, a.grid, a.numbers[GAP_LAW], drawn) + 0.5)
-    due(a, s, gap, ARRIVAL, 0, number, number, FROM_PLAN)
+    due(a, s, gap, ARRIVAL, 0, number, number, AS_PLANNED)
 
 
 @kernel
-def arrive(a: Any, s: Any, number: int, source: int) -> None:
+def arrive(a: Any, s: Any, number: int, planned_s: int) -> None:
     """A start falls due."""
     n = s.n
-    if source == FROM_CAP:
-        _begin(a, s, number)
+    if planned_s != AS_PLANNED:
+        _begin(a, s, number, planned_s)
         return
     if a.numbers[H_S] >= 0 and n[NOW] >= a.numbers[H_S]:
         return
@@ -62,7 +62,7 @@ def arrive(a: Any, s: Any, number: int, source: int) -> None:
             n[STARTS_END] += 1
     else:
         n[IN_CAP] += 1
-        _begin(a, s, number)
+        _begin(a, s, number, n[NOW])
 
 
 @inlined
@@ -72,13 +72,14 @@ def _start_now(a: Any, s: Any) -> None:
     number = n[STARTED]
     n[STARTED] += 1
     n[IN_CAP] += 1
-    due(a, s, 0, ARRIVAL, 1, number, number, FROM_CAP)
+    due(a, s, 0, ARRIVAL, 1, number, number, n[NOW])
 
 
 @inlined
-def _begin(a: Any, s: Any, number: int) -> None:
+def _begin(a: Any, s: Any, number: int, planned_s: int) -> None:
     """A batch begins: its main token sets out."""
     b = _new_batch(a, s, number)
+    s.batch[b, DUE_S] = planned_s + a.numbers[DUE_AFTER]
     w = new_token(a, s, b, plain(0), plain(0), plain(-1))
     s.batch[b, MAIN] = w
     new_cells(a, s, w)
@@ -148,6 +149,6 @@ def leave_cap(a: Any, s: Any, b: int) -> None:
         n[STARTS] += 1
         put(s, n[NOW], since, QUEUED_KIND, number, 0, 0, -1, -1, -1, -1, -1.0, a.numbers[R_CAP], 0)
         n[IN_CAP] += 1
-        due(a, s, 0, ARRIVAL, 0, number, number, FROM_CAP)
+        due(a, s, 0, ARRIVAL, 0, number, number, since)
     elif a.numbers[PLANNED] == 0 and n[STARTED] < a.numbers[AT_MOST]:
         _start_now(a, s)

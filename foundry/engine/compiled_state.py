@@ -66,12 +66,13 @@ GOING, DONE, CRAMPED, STUCK, SPENT, EMPTY = range(6)
  SECONDS, READY, LINKED, LINK_NEXT, LINK_BEFORE, JOB, JOB_COUNT, OF_BATCH, BRANCH, PATH, CAME_S, SINCE_S, STATE, STEP, ATTEMPT, VISIT,
  LATEST, BEFORE_S, CANCELLED, RETESTED, SIDE_NEXT, SIDE_BEFORE, FORKED_AT, TOLD, STOPPED_BEFORE, STUCK_NOW, IS_RUN,
  RUN, RUN_NUMBER, FIRST_MEMBER, MEMBER_NEXT, MEMBERS, BROKE_OFF, SHARED_BATCH, SHARED_PATH, SHARED_ATTEMPT, VISITED,
- SETUP_S) = range(55)
-"""Columns of ``worker``. RANK: priority and time queued, ORDER: batch and number, together the rank in a line (N2); TAKEN and HELD: first
+ SETUP_S, QUEUED_S) = range(56)
+"""Columns of ``worker``. RANK: priority and due date, or time queued where batches have none, then QUEUED_S, then ORDER, batch and
+number: the rank in a line (N2); TAKEN and HELD: first
 unit of a list; FORKED_AT: step of its fork while its batch waits for it, else -1; RUN: worker it goes with, RUN_NUMBER: shown in the log;
 SHARED_…: address of the draws it shares with its run; VISITED: the step
 that it came to last for the first time, -1 none; SETUP_S: worked seconds at the end of its changeover, 0 once that is over."""
-WORKER_COLUMNS = 55
+WORKER_COLUMNS = 56
 VISITS, MISSES, BEGUN, OVER, EARLIER = range(5)
 """Columns of ``past`` for each step of a worker: number of visits, bands that did not go on, last start and last end (-1: none), and the
 step VISITED before this one: so what a token leaves behind is cleared at the cost of what it did."""
@@ -99,7 +100,7 @@ HEAD, TAIL, PLACE, EASY, ACTIVE_LINE, CANDIDATE, RUNS_FORMED = range(7)
 LINE_COLUMNS = 7
 CALENDAR_OPEN, OPENING = range(2)
 (BATCH_NUMBER, MAIN, TOKENS_MADE, FIRST_SIDE, LAST_SIDE, MINOR, MAJOR, BATCH_ENDED, BATCH_IN_CAP, ALIVE, DECIDED, FIRST_REASON,
- OUTCOMES) = range(13)              # OUTCOMES: of each panel, -1 open, 0 rejected, 1 released
+ DUE_S, OUTCOMES) = range(14)              # OUTCOMES: of each panel, -1 open, 0 rejected, 1 released
 EXPOSED_S, READING, AMOUNT = CULTURE, CULTURE + 1, CULTURE + 2  # columns of ``culture`` behind its parameters
 OUT, GIVEN, HAZARD = 0, len(FIELDS), len(FIELDS) + CULTURE      # places in ``scratch``
 TO_WORKER, TO_LIFE, CALL, CALL_UNIT, CALL_VALUE = range(5)      # of ``urgent``; ``normal`` has worker and stamp

@@ -188,6 +188,7 @@ class Floor(Lines):
         """A one-step journey of a unit: wait for people if stated, work, end (B5)."""
         unit, row = job.unit, job.row
         job.queued_s, job.priority, job.shift = self.env.now, row.priority, row.shift
+        job.due_s = self.env.now if self.tables.due_s >= 0 else 0
         job.last = place(JOB_END, unit.pool.index, unit.number)
         stage: simpy.Event | None = self.enter(job, self._job_line(unit.pool.index, row))
         while stage is not None:

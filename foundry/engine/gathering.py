@@ -99,13 +99,17 @@ class Gathering(Journeys):
             for run in self._runs_in_line(step):
                 while waiting and len(run.members) < step.gather_k:
                     self._board(run, waiting.pop(0))
-            while len(waiting) >= step.gather_k or (waiting and waiting[0].queued_s + step.gather_s <= self.env.now):
+            while len(waiting) >= step.gather_k or (waiting and self._waited_s(waiting) >= step.gather_s):
                 run = self._new_run(step, waiting[0].token)
                 for member in waiting[: step.gather_k]:
                     self._board(run, member)
                 del waiting[: step.gather_k]
                 self.set_out(run, self.together(run))
         self.waiting_for_run = {s: waiting for s, waiting in self.waiting_for_run.items() if waiting}
+
+    def _waited_s(self, waiting: list[Member]) -> int:
+        """How long the one that came first has waited."""
+        return int(self.env.now) - min(member.token.queued_s for member in waiting)
 
     def _runs_in_line(self, step: StepRow) -> list[Run]:
         """By rank; runs of a step without needs stand with those that wait for nothing but the end of what is due."""

@@ -125,13 +125,14 @@ class Line:
 class Worker(ABC):
     """What a token and a unit's job share: a place in a line, units taken, and an event that says go."""
 
-    __slots__ = ("batch", "began_s", "end_s", "entry", "go", "label", "last", "line", "number", "part", "parts", "priority", "process",
-                 "queued_s", "ready", "shift", "stopped", "taken", "worked_s")
+    __slots__ = ("batch", "began_s", "due_s", "end_s", "entry", "go", "label", "last", "line", "number", "part", "parts", "priority",
+                 "process", "queued_s", "ready", "shift", "stopped", "taken", "worked_s")
 
     def __init__(self, batch: int, number: int) -> None:
         self.batch, self.number = batch, number
         self.label = -1                 # of its visit in the log
         self.priority = self.queued_s = 0
+        self.due_s = 0                  # ranks before the time queued, where batches have due dates
         self.shift = FIT
         self.line: Line | None = None
         self.entry: tuple[int, int, int, int, Worker] | None = None
@@ -152,6 +153,10 @@ class Worker(ABC):
         for need, _ in self.taken:
             if 0 <= need.for_s < seconds:
                 self.parts.append(need)
+
+    def rank(self) -> int:
+        """What decides among workers of one priority before batch and number: due date, then time queued (N2)."""
+        return (self.due_s << 40) + self.queued_s
 
     def kept(self) -> Iterable[Unit]:
         """Units it keeps while stopped."""
@@ -298,7 +303,8 @@ class Lines(ABC):
             self.unhindered.append(worker)
             self.env.asked = True
             return worker.go
-        worker.entry = (worker.priority, worker.queued_s, worker.batch, worker.number, worker)
+        rank = worker.rank() if worker.due_s else worker.queued_s
+        worker.entry = (worker.priority, rank, worker.batch, worker.number, worker)
         if line.entries:
             insort(line.entries, worker.entry)
         else:

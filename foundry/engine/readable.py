@@ -199,7 +199,7 @@ class Engine(Gathering):
             return
         self._plan(number + 1)
         if not t.wip_cap or (self.in_cap < t.wip_cap and not self.cap_queue):
-            self._begin(number)
+            self._begin(number, self.env.now)
         elif t.lost:
             self._waited_for_cap(self.env.now, number, "lost")
         else:
@@ -211,10 +211,10 @@ class Engine(Gathering):
         self.planned += 1
         event = self.due(0, ARRIVAL, 1, number)
         self.in_cap += 1
-        event.callbacks.append(lambda _: self._begin(number, counted=True))
+        event.callbacks.append(lambda _: self._begin(number, self.env.now, counted=True))
 
-    def _begin(self, number: int, *, counted: bool = False) -> None:
-        batch = Batch(number)
+    def _begin(self, number: int, planned_s: int, *, counted: bool = False) -> None:
+        batch = Batch(number, planned_s + self.tables.due_s if self.tables.due_s >= 0 else 0)
         self.in_cap += 0 if counted else 1
         token = batch.main = Token(batch, 0, 0, None, self.env.now)
         if self.tables.biology:
@@ -238,7 +238,7 @@ class Engine(Gathering):
             self._waited_for_cap(since, number)
             self.in_cap += 1
             event = self.due(0, ARRIVAL, 0, number)
-            event.callbacks.append(lambda _: self._begin(number, counted=True))
+            event.callbacks.append(lambda _: self._begin(number, since, counted=True))
         elif t.every_s == 0 and t.gap_law < 0 and self.planned < t.at_most:
             self._start_now()
 

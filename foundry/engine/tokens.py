@@ -37,10 +37,10 @@ class Redone(Exception):
 class Batch:
     """One journey through the recipe, its samples and what the plant has read of it."""
 
-    __slots__ = ("decided", "deviations", "ended", "in_cap", "main", "number", "readings", "results", "sides", "tokens")
+    __slots__ = ("decided", "deviations", "due_s", "ended", "in_cap", "main", "number", "readings", "results", "sides", "tokens")
 
-    def __init__(self, number: int) -> None:
-        self.number = number
+    def __init__(self, number: int, due_s: int = 0) -> None:
+        self.number, self.due_s = number, due_s
         self.main: Token | None = None
         self.tokens = 0
         self.sides: dict[tuple[int, int], Token] = {}       # (branch, fork step) -> side token of the latest visit
@@ -63,6 +63,7 @@ class Token(Worker):
     def __init__(self, of: Batch, number: int, path: int, branch: BranchRow | None, now: int) -> None:
         super().__init__(of.number, number)
         self.main = number == 0
+        self.due_s = of.due_s
         self.last = place(FINISH, of.number, number)
         self.of, self.branch, self.path, self.came_s = of, branch, path, now
         self.state = CULTURE
@@ -115,13 +116,13 @@ class Token(Worker):
             self.parts.insert(before, NeedRow((), 0, self.setup_s, False))
 
     def as_member(self) -> Member:
-        return Member(self.queued_s, self.batch, self.number, self)
+        return Member(self.rank(), self.batch, self.number, self)
 
 
 class Member(NamedTuple):
     """A token that waits for a run or goes with one, in the order of rank (N2)."""
 
-    queued_s: int
+    rank: int
     batch: int
     number: int
     token: Token

@@ -269,3 +269,23 @@ def test_planned_time_has_room_for_the_longest_changeover(plant, hours):
     messages = [problem.message for problem in check(bench(**changed))]
     assert [message.startswith(f"planned time {hours} h, but `operator` is open for 8 h at most") for message in messages] == [True] * (
         hours > 0)
+
+
+# ---- due dates (Q8)
+
+@pytest.mark.parametrize(("due", "said"), [
+    ([(30, 10), (60, 20)], []),
+    ([(10, 10), (60, 20)], ["10 is outside the window; allowed: above 20, up to 100"]),
+    ([(30, 10), (101, 20)], ["101 is outside the window; allowed: above 20, up to 100"]),
+    ([(60, 10), (60, 20)], ["due dates stand in order of time, each of them once"]),
+    ([(30, 20), (60, 10)], ["doses are cumulative; allowed: 20 or more"])])
+def test_Q8_due_dates_lie_in_the_window_and_add_up(due, said):
+    dates = [{"by_d": day, "doses": doses} for day, doses in due]
+    scenario = bench("{warm_up_d: 20, steps: [{name: fill}]}", demand={"due": dates})
+    assert [problem.message for problem in check(scenario)] == said
+
+
+def test_Q8_due_dates_need_a_horizon():
+    scenario = bench("{steps: [{name: fill}]}", demand={"due": [{"by_d": 3, "doses": 1}]}, horizon_d=None, stop_after_batches=3)
+    assert [problem.message for problem in check(scenario)] == [
+        "due dates need a window with an end: give horizon_d in place of stop_after_batches"]

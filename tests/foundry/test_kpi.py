@@ -87,6 +87,17 @@ def test_production():
     assert "probability_demand_met" not in sums()
 
 
+@pytest.mark.parametrize(("due", "met"), [
+    ([(60, 30)], 1.0), ([(60, 31)], 0.0),       # 10 doses on day 30, 20 on day 60
+    ([(30, 10), (60, 30)], 1.0),                # a release in the second of a due date is in time
+    ([(30 - 1 / DAY, 10), (60, 30)], 0.0),      # a second too late for the first, though the last is met
+    ([(59, 10), (109, 30)], 1.0), ([(59, 11), (109, 30)], 0.0),
+    ([(9.5, 1), (60, 30)], 0.0)])               # the 50 doses of day 9 came before the window
+def test_Q8_cumulative_releases_reach_what_is_due_at_every_date(due, met):
+    dates = [(round(day * DAY), doses) for day, doses in due]
+    assert sums(demand_per_year=1e9, due=dates)["probability_demand_met"] == (met, 1.0)
+
+
 def test_Q11_work_in_progress():
     """Batch days in [10, 110): 1 gives 20, 2 gives 40, 3 20, 4 30, 5 5, 6 5, 7 10, 8 100."""
     assert sums()["wip_batches"] == (230.0 * DAY, 100.0 * DAY)

@@ -1,10 +1,11 @@
-"""Firings of the rules of changeover (B6), campaigns and lost starts (A1); see firings.py.
+"""Firings of the rules of changeover (B6), campaigns and lost starts (A1), due dates (N2); see firings.py.
 
 Who used a unit last is read from its rows, so work of 0 s is not seen.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
@@ -109,7 +110,21 @@ def came_after_a_pause(log: Logbook) -> Iterator[int]:
             yield batch
 
 
+def before_who_came_first(log: Logbook) -> Iterator[Visit]:
+    """Visits of batches that are due first which start before a visit of the same step that queued before them."""
+    lines: dict[int, list[Visit]] = defaultdict(list)
+    for visit in log.visits.values():
+        if log.tables.due_s >= 0 and visit.queued and visit.started is not None:
+            lines[visit.step.index].append(visit)
+    for line in lines.values():
+        for visit in line:
+            if any(other.key[0] > visit.key[0] and other.queued[0].since < visit.queued[0].since <= visit.started < other.started
+                   for other in line):
+                yield visit
+
+
 RULES: dict[str, Firings] = {
+    "N2 due first": before_who_came_first,
     "B6 after another batch": lambda log: after(log, same=False),
     "B6 after the same batch": lambda log: after(log, same=True),
     "B6 first use": lambda log: (t for t in taken(log) if t.before < 0 and t.row.kind == Kind.WORKING),

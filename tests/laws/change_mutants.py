@@ -1,4 +1,4 @@
-"""Wrong engines: changeover (B6), campaigns and lost starts (A1); see mutants.py."""
+"""Wrong engines: changeover (B6), campaigns and lost starts (A1), due dates (N2); see mutants.py."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 from foundry.engine import journeys, tokens
-from foundry.engine.floor import Floor
+from foundry.engine.floor import Floor, Job
 from foundry.engine.journeys import Journeys
+from foundry.engine.lines import Lines, Worker
 from foundry.engine.readable import Engine
 from foundry.events import Kind
 from foundry.tables import FIT, HoldRow, NeedRow
@@ -97,9 +98,29 @@ misread("A1 campaigns", "the pause comes after the gap", lambda t: replace(t, pa
 misread("A1 lost", "a start that finds the cap full waits", lambda t: replace(t, lost=False))
 
 
+misread("N2 due first", "due dates are forgotten", lambda t: replace(t, due_s=-1))
+
+
+@wrong("N2 due first", "a batch is due by when it came in, not by when it was planned", Engine, "_begin")
+def _(right: Any, self: Any, number: int, planned_s: int, **counted: Any) -> None:
+    right(self, number, self.env.now, **counted)
+
+
+@wrong("N2 due first", "batches that are due together rank by their numbers alone", Worker, "rank")
+def _(right: Any, self: Any) -> int:
+    return int(self.due_s << 40)
+
+
+@wrong("N2 due first", "jobs of units come before all batches", Lines, "enter")
+def _(right: Any, self: Any, worker: Any, line: Any) -> Any:
+    if isinstance(worker, Job):
+        worker.due_s, worker.queued_s = 0, min(worker.queued_s, 1)
+    return right(self, worker, line)
+
+
 @wrong("A1 lost", "the batch after a lost start has its number", Engine, "_begin")
-def _(right: Any, self: Any, number: int, **counted: Any) -> None:
-    right(self, len({batch for batch, token in self.tokens if token == 0}) + self.ended if self.tables.lost else number, **counted)
+def _(right: Any, self: Any, number: int, *rest: Any, **counted: Any) -> None:
+    right(self, len({batch for batch, token in self.tokens if token == 0}) + self.ended if self.tables.lost else number, *rest, **counted)
 
 
 MUTATIONS = registered()

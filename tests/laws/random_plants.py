@@ -53,7 +53,8 @@ def scenario(seed: int, *, gathering: bool = False, routes: bool = False, changi
     """The random scenario of a seed, as a file would hold it.
 
     With ``gathering`` some steps of some plants gather (F5), with ``routes`` most plants of two markets decide for each by itself (K6),
-    with ``changing`` most units are changed over (B6) and some starts come in campaigns or are lost (A1).
+    with ``changing`` most units are changed over (B6) some starts come in campaigns or are lost (A1), and some
+    ranks go by due dates (N2).
     """
     plan = _Maker(seed).scenario()
     if routes:
@@ -83,6 +84,8 @@ def _change(plan: Plan, dice: Dice) -> None:
         start["campaigns"] = {"batches": dice.count(2, 4), "every_d": dice.pick(0.5, 1), "pause_d": dice.pick(2, 2.5, 4)}
     if "stop_after_batches" not in plan and "wip_cap" in start and len(start.keys() & {"every_d", "poisson_per_year", "campaigns"}):
         start["when_full"] = dice.pick("wait", "lost", "lost")
+    if dice.chance(0.5):
+        plan["rank"], start["due_d"] = "due_date", dice.pick(0, 2, 5, 10)
 
 
 def _gather(plan: Plan, dice: Dice) -> None:

@@ -362,3 +362,76 @@ def test_N5_a_part_longer_than_the_step_ends_with_it():
         """)
 
     assert units(done, "operator") == ["0:00 2:00 WORKING 0 run operator 0"]
+
+
+# ---- due dates (N2)
+
+RUSHED = """
+    horizon_d: 3
+    {rank}
+    start: {{every_d: 0.25, at_most: 3{due}}}
+    pools: {{robot: {{kind: equipment, count: 1}}}}
+    steps:
+    - {{name: load, needs: {{robot: 1}}, duration_h: 5}}
+    - {{name: run, duration_h: 2}}
+    - {{name: unload, needs: {{robot: 1}}, duration_h: 4}}
+"""
+
+
+def test_N2_the_batch_that_is_due_first_comes_first():
+    """By time queued batch 2 (12:00) loads before batch 1 (13:00) unloads; by due date batch 1, planned six hours earlier, goes first."""
+    by_time = play(RUSHED.format(rank="", due=""))
+    assert worked(by_time) == ["0:00 5:00 0 load", "5:00 7:00 0 run", "6:00 11:00 1 load", "11:00 13:00 1 run", "11:00 15:00 0 unload",
+                               "15:00 20:00 2 load", "20:00 22:00 2 run", "20:00 24:00 1 unload", "24:00 28:00 2 unload"]
+    by_date = play(RUSHED.format(rank="rank: due_date", due=", due_d: 2"))
+    assert worked(by_date) == ["0:00 5:00 0 load", "5:00 7:00 0 run", "6:00 11:00 1 load", "11:00 13:00 1 run", "11:00 15:00 0 unload",
+                               "15:00 19:00 1 unload", "19:00 24:00 2 load", "24:00 26:00 2 run", "26:00 30:00 2 unload"]
+
+
+def test_N2_priority_goes_before_due_dates():
+    plant = RUSHED.format(rank="rank: due_date", due=", due_d: 2").replace("name: load,", "name: load, priority: -1,")
+    assert worked(play(plant)) == worked(play(RUSHED.format(rank="", due="")))
+
+
+JOBS = """
+    horizon_d: 0.5
+    rank: due_date
+    start: {{every_d: 0.041666666667, wip_cap: 1, at_most: {batches}, due_d: {due_d}}}
+    pools:
+      operator: {{kind: people, count: 1}}
+      reactor: {{kind: equipment, count: 1, cleaning: {{duration_h: 1, needs: {{operator: 1}}}}}}
+    steps: [{{name: mix, needs: {{operator: 1, reactor: 1}}, duration_h: 2}}, {{name: note, needs: {{operator: 1}}, duration_h: 1}}]
+"""
+
+
+def test_N2_a_job_of_a_unit_is_due_when_it_queues():
+    """Cleaning and the note queue for the operator at 2:00. A batch that was due at 1:00 goes first, one that is due a day later does not;
+    due in the same second, both queued in it, and jobs come after batches."""
+    due = {hours: units(play(JOBS.format(batches=1, due_d=hours / 24)), "operator") for hours in (1, 2, 24)}
+    assert due[1] == due[2] == ["0:00 2:00 WORKING 0 mix operator 0", "2:00 3:00 WORKING 0 note operator 0", "3:00 4:00 WORKING operator 0"]
+    assert due[24] == ["0:00 2:00 WORKING 0 mix operator 0", "2:00 3:00 WORKING operator 0", "3:00 4:00 WORKING 0 note operator 0"]
+
+
+def test_N2_a_batch_is_due_after_its_planned_start_not_after_it_was_admitted():
+    """Batch 1, planned at 1:00 and admitted at 4:00, is due 4 h after 1:00: before the cleaning that queues at 6:00."""
+    done = play(JOBS.format(batches=2, due_d=4 / 24))
+    assert units(done, "operator") == [
+        "0:00 2:00 WORKING 0 mix operator 0", "2:00 3:00 WORKING operator 0", "3:00 4:00 WORKING 0 note operator 0",
+        "4:00 6:00 WORKING 1 mix operator 0", "6:00 7:00 WORKING 1 note operator 0", "7:00 8:00 WORKING operator 0"]
+
+
+def test_N2_a_run_waits_no_longer_than_its_limit_though_who_came_last_is_due_first():
+    """Batch 1 waits for the plate from 1:00, batch 0 from 3:00:01; the run leaves 4 h after the one that came first, led by batch 0."""
+    done = play("""
+        rank: due_date
+        horizon_d: 0.25
+        start: {every_d: 0.041666666667, at_most: 2, due_d: 1}
+        pools: {bench: {kind: equipment, count: 1, calendar: late}}
+        calendars: {late: {hours: ["01:00-24:00"]}}
+        steps:
+        - {name: draw, needs: {bench: 1}, window: {latest_h: 0.5, late: {go: dry}}, next: plate}
+        - {name: dry, duration_h: 2.5}
+        - {name: plate, duration_h: 1, gather: {k: 3, limit_h: 4}}
+        """)
+    assert log(done, "QUEUED")[-3:] == ["1:00 5:00 QUEUED 1 plate run 0 gather", "3:00:01 5:00 QUEUED 0 plate run 0 gather",
+                                        "5:00 5:00 QUEUED 0.1 plate run 0"]
