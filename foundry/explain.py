@@ -61,6 +61,8 @@ def explain(folder: Path, batch: int, *, scenario: str | None = None, replicatio
     if mine.empty:
         numbers = source.batches["batch"]
         held = f"it holds {numbers.min()} to {numbers.max()}" if len(numbers) else "no batch started"
+        if len(numbers) and numbers.min() < batch < numbers.max():
+            held = "its planned start found the cap full and was lost"
         raise Refused(f"replication {source.replication} of {source.scenario} has no batch {batch}; {held}")
     row = {str(key): value for key, value in mine.iloc[0].items()}
     log = BatchLog(source.events, source.tables, batch)

@@ -1,7 +1,7 @@
 """The nominal path to each market: how long a lot takes from the end of filling to release where nothing waits and nothing is shut.
 
 Every time is at its mean, rounded to whole seconds as a run rounds it (T2). It is arithmetic on the scenario, not a run: the longest way
-through samples, results, review and decision. A run in which nothing waits takes exactly as long.
+through samples, results, review and decision. A run in which nothing waits, and no unit is changed over (B6), takes exactly as long.
 """
 
 from __future__ import annotations

@@ -123,6 +123,14 @@ def test_a_breakdown_that_costs_the_batch_is_named(tmp_path: Path) -> None:
     assert story.truth == []
 
 
+def test_a_lost_start_has_no_story_and_that_is_said(tmp_path: Path) -> None:
+    """The first batch has the only place when the second is planned, a day later (A1)."""
+    plant = QUEUE.replace("start: {", "start: {when_full: lost, wip_cap: 1, ")
+    folder = foundry.run(foundry.load(write(tmp_path, plant)), reps=1).save(tmp_path / "out")
+    with pytest.raises(Refused, match="has no batch 1; its planned start found the cap full and was lost"):
+        explain(folder, 1)
+
+
 def test_what_is_not_there_is_refused_with_what_is(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(Refused, match="has no batch 999; it holds 0 to"):
         explain(folder, 999)
