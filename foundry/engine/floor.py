@@ -17,9 +17,11 @@ from foundry.engine.lines import (
     SHUT_CALL,
     WITHDRAW_CALL,
     Call,
+    Due,
     Happening,
     Line,
     Lines,
+    Process,
     Resuming,
     State,
     Unit,
@@ -182,7 +184,7 @@ class Floor(Lines):
         unit.job, unit.busy = job, False
         if row.kind != DOWN_KIND:
             self._show(unit, (row.kind, -1))
-        job.process = simpy.Process(self.env, self.journey_of_job(job))
+        job.process = Process(self.env, self.journey_of_job(job))
 
     def journey_of_job(self, job: Job) -> Happening:
         """A one-step journey of a unit: wait for people if stated, work, end (B5)."""
@@ -258,7 +260,7 @@ class Floor(Lines):
 
     def go_on(self, worker: Worker) -> simpy.Event:
         """Stopped work goes on; its parts count worked seconds, so they stood still (B1, N5)."""
-        worker.go = simpy.Event(self.env)
+        worker.go = Due()
         return self.stage(worker)
 
     def pause_job(self, job: Job) -> Resuming:

@@ -136,7 +136,7 @@ class Worker(ABC):
         self.shift = FIT
         self.line: Line | None = None
         self.entry: tuple[int, int, int, int, Worker] | None = None
-        self.go: simpy.Event | None = None
+        self.go: Due | None = None
         self.ready: simpy.Event | None = None
         self.process: simpy.Process | None = None
         self.stopped = False
@@ -193,20 +193,25 @@ class Clock(simpy.Environment):
         until.callbacks.append(simpy.core.StopSimulation.callback)
         queue: Any = self._queue
         urgent, now = self.urgent, self.now
+        event: Any
         try:
             while True:
-                while urgent or queue[0][0] == now:
-                    event: Any = urgent.popleft() if urgent else heappop(queue)[3]
-                    callbacks, event.callbacks = event.callbacks, None
-                    for callback in callbacks:
-                        callback(event)
-                    if not event._ok and not hasattr(event, "_defused"):
-                        raise event._value
-                if self.asked:
+                if urgent:
+                    event = urgent.popleft()
+                elif queue[0][0] == now:
+                    event = heappop(queue)[3]
+                elif self.asked:
                     self.asked = False
                     self.at_end()
+                    continue
                 else:
                     self._now = self.now = now = queue[0][0]
+                    continue
+                callbacks, event.callbacks = event.callbacks, None
+                for callback in callbacks:
+                    callback(event)
+                if not event._ok and not hasattr(event, "_defused"):
+                    raise event._value
         except simpy.core.StopSimulation:
             return
 
@@ -217,14 +222,22 @@ def place(kind: int, a: int, b: int) -> int:
 
 
 class Due(simpy.Event):
-    """Something that happens at a known time, placed in its instant by content."""
+    """Something that happens for certain, once it has its place in the queue: triggered from the beginning."""
 
-    def __init__(self, env: Any, delay: int, kind: int, a: int, b: int) -> None:
-        self.env = env
+    def __init__(self) -> None:
         self.callbacks = []
         self._ok = True
         self._value = None
-        heappush(env._queue, (env.now + delay, 16 + (kind << 60) + (a << 28) + b, next(env._eid), self))
+
+
+class Process(simpy.Process):
+    """SimPy's process, started without its checks, before anything that is due in this instant."""
+
+    def __init__(self, env: Clock, journey: Happening) -> None:
+        self.env, self.callbacks, self._generator = env, [], journey
+        self._target = start = Due()
+        start.callbacks.append(self._resume)
+        env.urgent.append(start)
 
 
 class Lines(ABC):
@@ -268,7 +281,9 @@ class Lines(ABC):
         self.happened += 1
         if self.happened > self.max_events:
             self._spent()
-        return Due(self.env, delay, kind, a, b)
+        event, env = Due(), self.env
+        heappush(env._queue, (env.now + delay, 16 + (kind << 60) + (a << 28) + b, next(env._eid), event))
+        return event
 
     def _spent(self) -> None:
         raise Overrun(f"more than {self.max_events:,} events: raise max_events, or look for a step of no duration that repeats")
@@ -297,12 +312,12 @@ class Lines(ABC):
 
     def enter(self, worker: Worker, line: Line) -> simpy.Event:
         """Join a line; the event returned is the end of the first stage of the work, which the floor starts."""
-        worker.go = simpy.Event(self.env)
+        worker.go = go = Due()
         worker.line = line
         if line.free:
             self.unhindered.append(worker)
             self.env.asked = True
-            return worker.go
+            return go
         rank = worker.rank() if worker.due_s else worker.queued_s
         worker.entry = (worker.priority, rank, worker.batch, worker.number, worker)
         if line.entries:
@@ -314,7 +329,7 @@ class Lines(ABC):
                 self.poke()
         if not self.settled:
             self.poke()
-        return worker.go
+        return go
 
     @abstractmethod
     def form_runs(self) -> None:
@@ -329,14 +344,12 @@ class Lines(ABC):
         self.happened += 1
         if self.happened > self.max_events:
             self._spent()
-        now = worker.began_s = self.env.now
-        event = worker.go
-        assert event is not None
-        event._ok, event._value = True, None
-        parts = worker.parts
+        env, go, parts = self.env, worker.go, worker.parts
+        assert go is not None
+        now = worker.began_s = env.now
         end, order = (parts[0].for_s, worker.part) if parts else (worker.end_s, worker.last)
-        heappush(self.env._queue, (now + end - worker.worked_s, order, next(self.env._eid), event))
-        return event
+        heappush(env._queue, (now + end - worker.worked_s, order, next(env._eid), go))
+        return go
 
     def withdraw(self, worker: Worker) -> None:
         """Leave the line without a start."""
@@ -384,8 +397,7 @@ class Lines(ABC):
                 del self.waiting[line]
             self._take(worker, line, picks)
             if line.resumes:
-                assert worker.go is not None
-                worker.go.succeed()
+                self.env.schedule(worker.go)
             else:
                 self.begin(worker)
             if self.rounds > ROUNDS - 100:

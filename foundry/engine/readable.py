@@ -14,12 +14,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import simpy
 
 from foundry.engine.diagnosis import Deadlock, find_deadlock, overdue
 from foundry.engine.gathering import Gathering
 from foundry.engine.latent import Latent, read
-from foundry.engine.lines import ABORT_CALL, ARRIVAL, LEAVE_CALL, Call, Happening, Overrun
+from foundry.engine.lines import ABORT_CALL, ARRIVAL, LEAVE_CALL, Call, Due, Happening, Overrun, Process
 from foundry.engine.tokens import ASIDE, GATHERING, GONE, JOINING, STOPPED, WAITING, WORKING, Batch, Leaves, Token, Turned
 from foundry.events import Kind, from_flat, records_dtype
 from foundry.streams import fold
@@ -92,10 +91,10 @@ class Engine(Gathering):
     def _run(self) -> Run:
         t, env = self.tables, self.env
         for c in range(len(t.calendars)):
-            simpy.Process(env, self.calendar(c))
+            Process(env, self.calendar(c))
         self.start_units()
         self._plan_starts()
-        simpy.Process(env, self._watch())
+        Process(env, self._watch())
         if t.h_s >= 0:
             self._at(t.h_s, lambda: self._finish() if not t.drain or not self.tokens else None)
         env.run(self.over)
@@ -109,8 +108,7 @@ class Engine(Gathering):
 
     def _at(self, delay: int, action: Callable[[], None]) -> None:
         """Act before anything that is due in that second."""
-        event = simpy.Event(self.env)
-        event._ok, event._value = True, None
+        event = Due()
         event.callbacks.append(lambda _: action())
         self.env.schedule(event, 0, delay)
 
@@ -223,7 +221,7 @@ class Engine(Gathering):
 
     def set_out(self, token: Token, journey: Happening) -> None:
         self.tokens[token.batch, token.number] = token
-        token.process = simpy.Process(self.env, journey)
+        token.process = Process(self.env, journey)
 
     def _leave_cap(self, batch: Batch) -> None:
         if not batch.in_cap:
