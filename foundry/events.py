@@ -119,7 +119,7 @@ def from_flat(rows: list[int], values: list[float], visits: list[int], wheres: l
     Both are -1 where they do not apply. The first ``whole`` rows are whole, the others open.
     """
     time_s, since_s, kind, visit, where, reason = np.fromiter(rows, np.int64, len(rows)).reshape(-1, 6).T
-    batch, token, step, attempt = (column[visit] for column in np.array([*visits, -1, -1, -1, -1]).reshape(-1, 4).T)
+    batch, token, step, attempt = (column[visit] for column in np.fromiter([*visits, -1, -1, -1, -1], np.int64).reshape(-1, 4).T)
     resource, unit = (column[where] for column in np.array([*wheres, (-1, -1)]).T)
     columns = (time_s, since_s, kind, batch, np.minimum(visit, 0), token, step, attempt, resource, unit, reason)
     events = np.zeros(len(values), EVENTS)

@@ -241,11 +241,11 @@ class Journeys(Floor):
         """Stand in line for the step; the event returned is the end of the first part of its work."""
         token.since_s = self.env.now
         token.state, token.end_s = WAITING, -1
+        holds = step.holds
         if token.held:
             self._holds_show(token, HELD_KIND)
-            holds = tuple([h for h in step.holds if h not in token.held])
-        else:
-            holds = step.holds
+            if holds:
+                holds = tuple([h for h in holds if h not in token.held])
         line = self.lines.get((step.index, holds)) or self._new_line(step, holds)
         return self.enter(token, line)
 
@@ -309,13 +309,16 @@ class Journeys(Floor):
     def take_hold(self, worker: Worker, hold: HoldRow, units: list[Unit]) -> None:
         assert isinstance(worker, Token)
         worker.held[hold.index] = (hold, units)
-        worker.new_holds.append(hold.index)
+        worker.new_holds += (hold.index,)
 
     def _holds_show(self, token: Token, kind: int) -> None:
         state = (kind, token.label)
         for _, units in token.held.values():
             for unit in units:
-                self.mark(unit, state)
+                if unit.down:
+                    unit.wanted = state
+                else:
+                    self._show(unit, state)
 
     def begin(self, worker: Worker) -> None:
         """A step starts: what its line was, what it takes, how long it works. Its duration is drawn once."""
@@ -469,7 +472,7 @@ class Journeys(Floor):
         token.taken = []
         for h in token.new_holds:
             self.give_back(token.held.pop(h)[1])
-        token.new_holds = []
+        token.new_holds = ()
 
     def _resume(self, token: Token) -> Happening:
         """People go, equipment stays; on with the remaining seconds when all is there again (B1)."""

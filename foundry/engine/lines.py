@@ -125,8 +125,8 @@ class Line:
 class Worker(ABC):
     """What a token and a unit's job share: a place in a line, units taken, and an event that says go."""
 
-    __slots__ = ("batch", "began_s", "due_s", "end_s", "entry", "go", "label", "last", "line", "number", "part", "parts", "priority",
-                 "process", "queued_s", "ready", "shift", "stopped", "taken", "worked_s")
+    __slots__ = ("batch", "began_s", "due_s", "end_s", "entry", "go", "label", "last", "line", "number", "parts", "priority", "process",
+                 "queued_s", "ready", "shift", "stopped", "taken", "worked_s")
 
     def __init__(self, batch: int, number: int) -> None:
         self.batch, self.number = batch, number
@@ -144,15 +144,12 @@ class Worker(ABC):
         self.end_s = -1                                        # worked seconds at the end of its work; -1: it is in line
         self.parts: list[NeedRow] = []                         # given back before that, by their times
         self.last = 0                                          # place of its end in an instant
-        self.part = 16 + (PART << 60) + (batch << 28) + number # and of a part of its needs that it gives back
         self.began_s = self.worked_s = 0
 
     def plan(self, seconds: int) -> None:
         """Work of so many seconds; parts come back in the order of their times (N5)."""
-        self.end_s, self.worked_s, self.parts = seconds, 0, []
-        for need, _ in self.taken:
-            if 0 <= need.for_s < seconds:
-                self.parts.append(need)
+        self.end_s, self.worked_s = seconds, 0
+        self.parts = [need for need, _ in self.taken if 0 <= need.for_s < seconds]
 
     def rank(self) -> int:
         """What decides among workers of one priority before batch and number: due date, then time queued (N2)."""
@@ -347,7 +344,7 @@ class Lines(ABC):
         env, go, parts = self.env, worker.go, worker.parts
         assert go is not None
         now = worker.began_s = env.now
-        end, order = (parts[0].for_s, worker.part) if parts else (worker.end_s, worker.last)
+        end, order = (parts[0].for_s, place(PART, worker.batch, worker.number)) if parts else (worker.end_s, worker.last)
         heappush(env._queue, (now + end - worker.worked_s, order, next(env._eid), go))
         return go
 
@@ -383,7 +380,7 @@ class Lines(ABC):
         lines = [line for line in self.waiting if not line.gate & out_of]
         reserved: dict[int, int] = {}
         while lines:
-            line = min(lines, key=Line.head) if lines[1:] else lines[0]
+            line = min(lines, key=Line.head) if len(lines) > 1 else lines[0]
             picks = self._fitting(line, reserved) if line.entries else None
             if picks is None:                                       # it cannot start, or all of it has been cancelled
                 lines.remove(line)

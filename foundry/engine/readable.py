@@ -272,7 +272,7 @@ class Engine(Gathering):
             for _, units in token.taken:
                 self.give_back(units)
             token.taken = []
-        token.new_holds = []
+        token.new_holds = ()
         if token.held:
             for h in list(token.held):
                 row, units = token.held[h]

@@ -74,7 +74,7 @@ class Token(Worker):
         self.started: dict[int, int] = {}
         self.ended: dict[int, int] = {}
         self.held: dict[int, tuple[HoldRow, list[Unit]]] = {}
-        self.new_holds: list[int] = []                      # taken with the start of this visit
+        self.new_holds: tuple[int, ...] = ()                 # taken with the start of this visit
         self.latent: Latent | None = None
         self.since_s = now                              # beginning of the interval it is in
         self.reading = math.nan                             # last value reported of it
