@@ -203,8 +203,10 @@ class Floor(Lines):
                     self._undo_job(unit, row)
                     return
                 stage = yield from self.pause_job(job)
-        self.pausable.pop((job.batch, job.number), None)
-        self.give_back(self.in_use(job))
+        if job.shift == PAUSE:
+            self.pausable.pop((job.batch, job.number), None)
+        for _, units in job.taken:
+            self.give_back(units)
         unit.job, unit.busy = None, False
         self._job_ended(unit, row)
 

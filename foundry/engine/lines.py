@@ -428,15 +428,15 @@ class Lines(ABC):
 
         A pool that would close before the planned end counts as shut for a step with `fit` (C3).
         """
-        now, free = self.env.now, self.free
         if line.plain is not None and not reserved and not line.mask & ~(self.idle & self.open):
             for calendar, span in line.spans:
-                if now + span > self.closing[calendar]:
+                if self.env.now + span > self.closing[calendar]:
                     if not line.reserve:
                         line.gate |= self.never
                         self.unfit.append(line)
                     return None
             return line.plain
+        now, free = self.env.now, self.free
         used = dict(reserved) if reserved else {}
         picks = []
         for need in line.needs:

@@ -345,7 +345,8 @@ class Engine(Gathering):
     def _fork(self, token: Token, row: BranchRow) -> None:
         step, batch = token.step, token.of
         assert step is not None
-        old = batch.sides.pop((row.index, step.index), None)
+        fork = (row.index, step.index)
+        old = batch.sides.pop(fork, None)
         if old is not None:
             self.dismiss(old, self.reason["superseded"])
         batch.tokens += 1
@@ -355,8 +356,8 @@ class Engine(Gathering):
         side = Token(batch, batch.tokens, self.paths[address], row, self.env.now)
         if token.latent is not None:
             side.latent = token.latent.sample(row, self.env.now)
-        side.fork = (row.index, step.index)
-        batch.sides[side.fork] = side
+        side.fork = fork
+        batch.sides[fork] = side
         self.set_out(side, self.journey(side, row.first))
 
     def _result(self, token: Token, mark: int, value: float) -> int:
