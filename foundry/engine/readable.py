@@ -305,10 +305,12 @@ class Engine(Gathering):
         step = token.step
         assert step is not None
         at_line = token.branch is None or token.branch.assay < 0
+        now = self.env.now
         for again in range(REREADS if at_line else 1):
             visit = token.visit(again)
             value, mark = read(self, token.latent, step, visit, token.shared(again) if step.gather_k else visit)
-            self.note(token, MEASURED_KIND, self.env.now, value, self.marks[mark], self.first_assay + step.look)
+            self.rows += (now, now, MEASURED_KIND, token.label, self.first_assay + step.look, self.marks[mark])
+            self.values.append(value)
             if mark != INVALID:
                 token.of.readings[step.look] = token.reading = value
                 break
