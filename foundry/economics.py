@@ -1,4 +1,4 @@
-"""The ledger: money of one replication, made from log rows and elapsed time (M1 to M4).
+"""The ledger: money of one replication, made from log rows and elapsed time (M1 to M5).
 
 Every amount is an integer number of cents, rounded half to even once, when its row is made. The sum over rows is the only way a
 cost is computed, and every row names the log row it comes from, so deleting an event deletes its money (a bank waits for the next visit).
