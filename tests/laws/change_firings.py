@@ -123,8 +123,24 @@ def before_who_came_first(log: Logbook) -> Iterator[Visit]:
                 yield visit
 
 
+def due_by_plan(log: Logbook) -> Iterator[Visit]:
+    """Starts of batches that had waited for the cap, while a job of a unit was asking for people, or had them, that queued after their due
+    date and would have queued before it, had they been due after they were admitted."""
+    after, came = log.tables.due_s, log.came
+    planned = {row.batch: row.since for row in log.cap if not row.open and row.batch in {batch for batch, _ in came}}
+    jobs = [row for (pool, _), rows in log.units.items() for row in rows if row.kind in (Kind.CLEANING, Kind.MAINTENANCE) and row.batch < 0
+            and any(job.needs for job in (log.tables.pools[pool].cleaning, *log.tables.pools[pool].maintenance) if job is not None)]
+    for visit in log.visits.values() if after >= 0 else ():
+        batch = visit.key[0]
+        if batch in planned and visit.started is not None and any(need.people for need in visit.step.needs):
+            if any(planned[batch] + after < row.since < came.get((batch, 0), 0) + after and row.since <= visit.started <= row.time
+                   for row in jobs):
+                yield visit
+
+
 RULES: dict[str, Firings] = {
     "N2 due first": before_who_came_first,
+    "N2 due by plan": due_by_plan,
     "B6 after another batch": lambda log: after(log, same=False),
     "B6 after the same batch": lambda log: after(log, same=True),
     "B6 first use": lambda log: (t for t in taken(log) if t.before < 0 and t.row.kind == Kind.WORKING),

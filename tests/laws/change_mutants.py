@@ -101,7 +101,7 @@ misread("A1 lost", "a start that finds the cap full waits", lambda t: replace(t,
 misread("N2 due first", "due dates are forgotten", lambda t: replace(t, due_s=-1))
 
 
-@wrong("N2 due first", "a batch is due by when it came in, not by when it was planned", Engine, "_begin")
+@wrong("N2 due by plan", "a batch is due by when it came in, not by when it was planned", Engine, "_begin")
 def _(right: Any, self: Any, number: int, planned_s: int, **counted: Any) -> None:
     right(self, number, self.env.now, **counted)
 

@@ -62,7 +62,7 @@ def scenario(seed: int, *, gathering: bool = False, routes: bool = False, changi
     if gathering:
         _gather(plan, Dice(seed + 1_000_000))
     if changing:
-        _change(plan, Dice(seed + 3_000_000))
+        _change(plan, Dice(seed + 4_000_000))
     return plan
 
 
@@ -82,10 +82,17 @@ def _change(plan: Plan, dice: Dice) -> None:
         for plan_of in ("every_d", "poisson_per_year"):
             start.pop(plan_of, None)
         start["campaigns"] = {"batches": dice.count(2, 4), "every_d": dice.pick(0.5, 1), "pause_d": dice.pick(2, 2.5, 4)}
-    if "stop_after_batches" not in plan and "wip_cap" in start and len(start.keys() & {"every_d", "poisson_per_year", "campaigns"}):
+    if plan.pop("stop_after_batches", None):                # a run that cannot end would be none
+        plan |= {"horizon_d": 28}
+    if "wip_cap" in start and len(start.keys() & {"every_d", "poisson_per_year", "campaigns"}):
         start["when_full"] = dice.pick("wait", "lost", "lost")
     if dice.chance(0.5):
-        plan["rank"], start["due_d"] = "due_date", dice.pick(0, 2, 5, 10)
+        plan["rank"], start["due_d"] = "due_date", dice.pick(0, 0.5, 1, 2, 5)
+        if dice.chance(0.5):                                # many wait for the cap, and for people with the jobs of their units
+            plan["start"] = {"every_d": 0.5, "wip_cap": dice.count(1, 2), "at_most": start["at_most"], "due_d": dice.pick(1, 2, 5)}
+            for name, pool in plan["plant"]["pools"].items():
+                if name.startswith("bench"):
+                    pool["cleaning"] = {"duration_h": dice.pick(1, 2), "needs": {"staff0": 1}, "shift": "pause"}
 
 
 def _gather(plan: Plan, dice: Dice) -> None:

@@ -14,7 +14,7 @@ from tests.laws import random_plants
 from tests.laws.random_plants import Dice, Plan
 
 GATHERING = 1_000_000
-CHANGING = 2_000_000
+CHANGING = 3_000_000
 FAILS_H = (33, 34, 57, 58, 82)          # in the middle of a working day, when counted from midnight or from a repair of an hour
 WORKED_H = 12                           # as much as a few whole steps take
 
