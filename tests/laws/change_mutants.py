@@ -40,7 +40,7 @@ def _(right: Any, self: Any, token: Any) -> int:
 
 @wrong("B6 of a hold", "holds are not changed over", Journeys, "_changeover")
 def _(right: Any, self: Any, token: Any) -> int:
-    holds, token.new_holds = token.new_holds, []
+    holds, token.new_holds = token.new_holds, ()
     seconds = right(self, token)
     token.new_holds = holds
     return int(seconds)
