@@ -50,13 +50,14 @@ def ledger(events: Rows, tables: Tables, book: PriceBook, window: Window) -> Row
     """All money of a replication as `LEDGER` rows in order of time, from the whole log; costs of time for the window [W, H) only.
 
     Materials, vessels and tests are spent at the start of a visit: a look by the step that looks, samples by the step that draws
-    them, and one sample more by each further visit of the laboratory step that repeats a test (invalid, retest). Pay of hourly people
-    and overtime are spent when the work began, disposal when a batch ends unreleased; salaries, capital, area, contracts and overhead
-    per second of the window, one row an item at W. A bank is spent, once and for no batch, at the start of the visit that opens it (M5).
+    them, and one sample more by each further visit of the laboratory step that repeats a test (invalid, retest). Items of stocks are
+    spent when they leave, taken by a visit or expired. Pay of hourly people and overtime are spent when the work began, disposal when a
+    batch ends unreleased; salaries, capital, area, contracts and overhead per second of the window, one row an item at W. A bank is spent, once and for no batch, at the start of the visit that opens it (M5).
     """
     pay = _pay(events, tables, book)
     used = _used(events, tables, book)
-    parts = [_visits(events, used, book), _banks(events, used, book), pay, _overhead(pay, book), _disposals(events, tables, book),
+    parts = [_visits(events, used, book), _banks(events, used, book), _items(events, tables, book), pay, _overhead(pay, book),
+             _disposals(events, tables, book),
              _time(book, window)]
     rows: Rows = _divided(np.concatenate(parts), events, tables)
     rows = rows[rows["amount_cents"] != 0]
@@ -193,6 +194,18 @@ def _banks(events: Rows, used: Used, book: PriceBook) -> Rows:
         for item, category, amount in bank.charges:
             parts.append(_rows(events["since_s"][event], -1, -1, category, item, np.full(event.size, cents(amount)), event))
     return np.concatenate(parts)
+
+
+def _items(events: Rows, tables: Tables, book: PriceBook) -> Rows:
+    """Items of stocks, each once: taken by a visit, or expired, which is waste of no batch (S6)."""
+    event = np.flatnonzero((events["kind"] == Kind.TAKEN) | (events["kind"] == Kind.EXPIRED))
+    rows = events[event]
+    if not tables.stocks:
+        return _rows([], [], [], [], [], np.zeros(0), [])
+    stock = rows["resource"].astype(np.int64) - tables.first_stock
+    category = np.where(rows["kind"] == Kind.TAKEN, book.stock_category[stock], CATEGORIES.index("waste"))
+    amount = cents(rows["value"] * book.stock_price[stock])
+    return _rows(rows["time_s"], rows["batch"], rows["step"], category, book.stock_item[stock], amount, event)
 
 
 def _pay(events: Rows, tables: Tables, book: PriceBook) -> Rows:

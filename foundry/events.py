@@ -33,6 +33,10 @@ class Kind(IntEnum):
     DOWN = 9
     MAINTENANCE = 10
     CLEANING = 11
+    RECEIVED = 12
+    TAKEN = 13
+    PUT = 14
+    EXPIRED = 15
 
 
 AT_WORK = (Kind.SETUP, Kind.WORKED)
@@ -73,6 +77,10 @@ KINDS: dict[Kind, Meaning] = {
     Kind.DOWN: Meaning("unit", "failed, until repaired", ""),
     Kind.MAINTENANCE: Meaning("unit", "planned maintenance", ""),
     Kind.CLEANING: Meaning("unit", "cleaning or changeover", ""),
+    Kind.RECEIVED: Meaning("unit", "a lot of a stock comes in, at the start or as ordered, 0 s", "items"),
+    Kind.TAKEN: Meaning("unit", "a visit takes items of a lot at its start, 0 s", "items"),
+    Kind.PUT: Meaning("unit", "a visit puts a lot into a stock at its end, 0 s", "items"),
+    Kind.EXPIRED: Meaning("unit", "what is left of a lot at the end of its shelf life is gone, 0 s", "items"),
 }
 
 EVENTS = np.dtype([
@@ -85,7 +93,7 @@ EVENTS = np.dtype([
     ("step", "<i2"),        # code in step_names
     ("attempt", "<i2"),     # visit of the step, from 1
     ("resource", "<i2"),    # code in resource_names
-    ("unit", "<i4"),        # number of the unit in its pool
+    ("unit", "<i4"),        # number of the unit in its pool, of the lot in its stock
     ("value", "<f8"),       # see KINDS
     ("reason", "<i4"),      # code in reasons, 0 is ""
     ("open", "i1"),         # 1: unfinished at H

@@ -16,6 +16,7 @@ from foundry.events import AT_WORK, Kind
 from foundry.outcomes import ABORTED, BAD, GOOD, NOT_JUDGED, REJECTED, RELEASED, cause_names, ended_in, released, released_in
 from foundry.runs import in_a_run
 from foundry.states import MAINTAINED, STATES, WORK, UnitSeconds, total, unit_seconds
+from foundry.stocks import stock_sums
 from foundry.tables import DAY, YEAR
 
 if TYPE_CHECKING:
@@ -70,6 +71,9 @@ KPIS: dict[str, Kpi] = {
     "queue_wait_h": Kpi("h", "hours in line ÷ starts; [step]"),
     "gather_wait_h": Kpi("h", "hours until their run formed ÷ tokens that went with one; [step that gathers]"),
     "members_per_run": Kpi("tokens/run", "tokens that went with a run ÷ runs; [step that gathers]"),
+    "stock_level": Kpi("items", "time mean of items on hand; [stock]"),
+    "stock_out_share": Kpi("fraction", "share of time with fewer items on hand than the largest take; [stock]"),
+    "stock_expired": Kpi("items/year", "items that expired in the window ÷ its years; [stock]"),
     "capex": Kpi("{currency}", "Σ count × price × install factor + Σ area × build cost"),
     "cost_per_released_dose": Kpi("{currency}/dose", "every ledger row of the window ÷ doses released in it; [category]"),
     "cost_per_good_dose": Kpi("{currency}/dose", "the same cost ÷ doses released and truly within limits"),
@@ -103,7 +107,7 @@ def measure(events: Rows, batches: Rows, tables: Tables, window: Window, *, dema
     seconds = unit_seconds(events, tables, window)
     return {**_production(batches, window, demand_per_year, due), **_quality(events, batches, tables, window),
             **_lead_time_sums(batches, window), **_pools(seconds, tables), **_queues(events, tables, window),
-            **_runs(events, tables, window), **_lost(events, tables, window)}
+            **_runs(events, tables, window), **_lost(events, tables, window), **stock_sums(events, tables, window)}
 
 
 def lead_times(batches: Rows, window: Window) -> dict[str, NDArray[np.float64]]:

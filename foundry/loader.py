@@ -29,7 +29,7 @@ from foundry.yamlio import ConfigError, Mark, Path, Problem, Tree
 __all__ = ["ConfigError", "Mark", "Problem", "check", "configs", "find", "load", "read", "scenarios", "schema", "write_schemas"]
 
 _ROUNDS = 4                  # validations with mistaken keys left out, so that what they hide is found in the same pass
-_TABLES = ("pools", "roles", "calendars", "assays", "branches", "kinetics")     # their entries are referred to from other places,
+_TABLES = ("pools", "roles", "calendars", "stocks", "assays", "branches", "kinetics")     # their entries are referred to from other places,
 _NAMED = {*_TABLES, "product", "recipe", "plant", "lab", "panels", "steps", "unit_procedures"}      # so none of these is left out
 _STOPGAPS: dict[Path, Any] = {("horizon_d", "horizon_d"): 40_000.0, ("pools", "count"): 1_000_000,
                               **{(part, "name"): "unnamed" for part in ("name", "product", "recipe", "plant", "lab")}}

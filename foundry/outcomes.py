@@ -220,7 +220,7 @@ def first_assay(tables: Tables) -> int:
 
 def first_panel(tables: Tables) -> int:
     """Code of the first panel among the resources of the log; the gate comes after the last."""
-    return len(tables.resource_names) - 1 - len(tables.panels)
+    return len(tables.resource_names) - len(tables.stocks) - 1 - len(tables.panels)
 
 
 def _decided(events: Rows, tables: Tables) -> Rows:

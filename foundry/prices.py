@@ -6,8 +6,8 @@ No price enters an engine; the ledger multiplies this book with the log.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +49,8 @@ class PriceBook(NamedTuple):
 
     ``line_*`` describe what one visit of a step uses, sorted by step: amount = fixed + each x driver, times ``line_price``; those
     with ``line_repeat`` only from the second visit on. Lines ``first_line[step]`` to ``first_line[step + 1]`` belong to a step.
-    ``pay_per_s`` and ``overtime_per_s`` are by pool, per unit-second worked inside and outside opening hours.
+    ``pay_per_s`` and ``overtime_per_s`` are by pool, per unit-second worked inside and outside opening hours, ``stock_…`` by stock, the
+    price that of an item.
     """
 
     items: tuple[str, ...]
@@ -64,6 +65,9 @@ class PriceBook(NamedTuple):
     pool_item: Integers
     pay_per_s: Floats
     overtime_per_s: Floats
+    stock_item: Integers
+    stock_category: Integers
+    stock_price: Floats
     fixed: tuple[Fixed, ...]
     overhead: float
     overhead_item: int
@@ -107,9 +111,21 @@ def price_book(scenario: Scenario, tables: Tables) -> PriceBook:
         first_line=np.searchsorted(step, np.arange(len(tables.steps) + 1)),
         pool_item=np.array([item(name) for name in tables.pool_names], dtype=np.int64),
         pay_per_s=np.array([inside / 3600 for inside, _ in pay]), overtime_per_s=np.array([outside / 3600 for _, outside in pay]),
-        fixed=tuple(fixed), overhead=scenario.plant.overhead_fraction_of_payroll.value, overhead_item=item("overhead of payroll"),
+        **_stocks(scenario, item), fixed=tuple(fixed),
+        overhead=scenario.plant.overhead_fraction_of_payroll.value, overhead_item=item("overhead of payroll"),
         disposal=scenario.plant.disposal_usd_per_batch.value, disposal_item=item("disposal"), capex=capex(scenario), banks=banks,
         items=tuple(items))
+
+
+def _stocks(scenario: Scenario, item: Callable[[str], int]) -> dict[str, Any]:
+    """Price and category of an item of each stock; without a price it costs nothing."""
+    stocks = {**scenario.plant.stocks, **(scenario.lab.stocks if scenario.lab else {})}
+    factor = scenario.plant.price_factor.value
+    prices = [stock.price_usd for stock in stocks.values()]
+    return {"stock_item": np.array([item(name) for name in stocks], dtype=np.int64),
+            "stock_category": np.array([CATEGORIES.index("materials" if price is None else price.category) for price in prices],
+                                       dtype=np.int64),
+            "stock_price": np.array([0.0 if price is None else price.value * factor for price in prices])}
 
 
 def capex(scenario: Scenario) -> float:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from foundry.events import AT_WORK, Kind
 from foundry.market_summary import BEFORE, PLANNED, REPEATS, WAITS
 from foundry.outcomes import RELEASED, branch_of_steps, first_panel
+from foundry.stocks import levels
 from foundry.tables import DAY, span_of
 
 if TYPE_CHECKING:
@@ -167,8 +168,9 @@ class _Units:
 
     def __init__(self, events: Rows, tables: Tables) -> None:
         self.tables = tables
-        rows = events[events["kind"] >= Kind.WORKING]
+        rows = events[(events["kind"] >= Kind.WORKING) & (events["kind"] <= Kind.CLEANING)]
         self.of_pool = [rows[rows["resource"] == p] for p in range(len(tables.pools))]
+        self.levels = levels(events, tables) if tables.stocks else []
 
     def causes(self, step: int, since: int, until: int) -> list[Part]:
         """Why a step could not start, stretch by stretch: the first of its needs that was not met."""
@@ -180,6 +182,7 @@ class _Units:
             edges |= {int(t) for name in ("since_s", "time_s") for t in taken[p][name] if since < t < until}
             edges |= self._turns(self.tables.pools[p].calendar, since, until)
         edges |= self._turns(row.start_on, since, until)
+        edges |= {int(t) for stock, _ in row.takes for t in self.levels[stock].time_s if since < t < until}
         parts: list[Part] = []
         for begin, end in pairwise(sorted(edges)):
             name = WAITS + self._cause(begin, step, taken)
@@ -204,6 +207,10 @@ class _Units:
         planned = span_of(self.tables, row, ())
         if row.start_on >= 0 and self._closing(row.start_on, second) < 0:
             return f"its hours ({self.tables.calendar_names[row.start_on]})"
+        for stock, count in row.takes:
+            level = self.levels[stock]
+            if level.items[np.searchsorted(level.time_s, second, "right") - 1] < count:
+                return f"{self.tables.stocks[stock].name} out of stock"
         for need in row.needs:
             wrong = self._short(need, planned, second, taken)
             if wrong:

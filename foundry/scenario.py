@@ -137,7 +137,25 @@ class Price(NonNegative):
     """USD per unit. ``per`` names the unit; ``category`` the line of the breakdown."""
 
     per: str = "each"
-    category: Literal["materials", "vessels", "waste"] = "materials"
+    category: Literal["materials", "vessels", "qc", "waste"] = "materials"
+
+
+class Reorder(Strict):
+    """Lots are ordered while the items on hand and on order are ``at`` or fewer (S4)."""
+
+    at: Annotated[int, Field(ge=0, le=1_000_000)]
+    lot: Annotated[int, Field(ge=1, le=1_000_000)] | None = None     # items of an ordered lot; default: the stock's
+    lead_time_d: Number                                      # from order to delivery, drawn for each lot
+
+
+class Stock(Strict):
+    """Items of one kind in numbered lots with a shelf life: reagent kits, media, bank vials, tips (S1)."""
+
+    opening: Annotated[int, Field(ge=0, le=1_000_000)]       # items at 0:00, in lots of ``lot``, the last one smaller
+    lot: Annotated[int, Field(ge=1, le=1_000_000)]
+    shelf_life_d: Positive | None = None                     # from the arrival of a lot; default: never expires
+    reorder: Reorder | None = None
+    price_usd: Price | None = None                           # of an item, paid when it leaves: taken or expired (S6)
 
 
 class Bank(Strict):
@@ -162,6 +180,7 @@ class Plant(Strict):
     calendars: dict[Name, Calendar] = {}
     staff: dict[Name, Staff] = {}
     assets: dict[Name, Asset] = {}
+    stocks: dict[Name, Stock] = {}
     areas: dict[Name, Area] = {}
     building_life_y: Positive = Positive(value=15.0)
     discount_rate: NonNegative = NonNegative(value=0.0)      # real, for annuities
@@ -185,13 +204,14 @@ class LabAssay(Assay):
 
 
 class Lab(Strict):
-    """Laboratory: assays, and the people and instruments that only it has (merged into the plant)."""
+    """Laboratory: assays, and the people, instruments and stocks that only it has (merged into the plant)."""
 
     name: Name
     pools: dict[Name, Pool] = {}
     roles: dict[Name, Annotated[list[Name], Field(min_length=1)]] = {}
     calendars: dict[Name, Calendar] = {}
     staff: dict[Name, Staff] = {}
+    stocks: dict[Name, Stock] = {}
     assays: dict[Name, LabAssay] = {}
 
 

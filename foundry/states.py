@@ -78,8 +78,8 @@ def open_seconds(tables: Tables, pool: Integers, since: Integers, until: Integer
 
 
 def unit_rows(events: Rows, window: Window | None = None) -> UnitRows:
-    """The unit rows of a log (rows of WORKING and later kinds), clipped to ``window`` when one is given."""
-    rows = np.flatnonzero(events["kind"] >= Kind.WORKING)
+    """The rows of a log about units of pools (kinds WORKING to CLEANING), clipped to ``window`` when one is given."""
+    rows = np.flatnonzero((events["kind"] >= Kind.WORKING) & (events["kind"] <= Kind.CLEANING))
     state_of_kind = np.zeros(max(STATE_OF_KIND) + 1, dtype=np.int64)
     state_of_kind[list(STATE_OF_KIND)] = list(STATE_OF_KIND.values())
     pool = events["resource"][rows].astype(np.int64)

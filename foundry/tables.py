@@ -16,7 +16,7 @@ import numpy.typing as npt
 from foundry.calendars import openings
 from foundry.choices import SHIPS, plain
 from foundry.quantities import Distribution, Number, Quantity, mean
-from foundry.scenario import Job, Lab, LabAssay, Pool, Repair, Scenario
+from foundry.scenario import Job, Lab, LabAssay, Pool, Repair, Scenario, Stock
 from foundry.streams import LawTable, address, quantile
 from processes.cells import ATTRIBUTES, CAUSES, EFFECTS
 from processes.operations import OPERATIONS
@@ -135,6 +135,8 @@ class StepRow:
     read_keys: tuple[int, int, int]     # error, false result, invalid run
     gather_k: int                       # tokens of a full run (F5); 0: it does not gather
     gather_s: int                       # longest wait of the first
+    takes: tuple[tuple[int, int], ...] = ()     # (stock, items) at the start of a visit (S2)
+    puts: tuple[tuple[int, int], ...] = ()      # and at its end (S3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +220,21 @@ class PanelRow:
 
 
 @dataclass(frozen=True, slots=True)
+class StockRow:
+    """Items of one kind in lots. ``shelf_s`` -1: they never expire; lots of ``order`` items are ordered, 0: never."""
+
+    name: str
+    index: int
+    opening: int
+    lot: int
+    shelf_s: int
+    order: int
+    at: int
+    lead_law: int
+    lead_key: int
+
+
+@dataclass(frozen=True, slots=True)
 class EffectRow:
     field: int
     law: int
@@ -269,6 +286,7 @@ class Tables:
     starvation_s: int
     max_events: int
     roles: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    stocks: tuple[StockRow, ...] = ()
 
     @property
     def step_names(self) -> tuple[str, ...]:
@@ -280,8 +298,18 @@ class Tables:
 
     @property
     def resource_names(self) -> tuple[str, ...]:
-        """Codes of the log's ``resource``: pools, assays, panels, "gate"."""
-        return (*self.pool_names, *(a.name for a in self.assays), *(p.name for p in self.panels), "gate")
+        """Codes of the log's ``resource``: pools, assays, panels, "gate", stocks."""
+        return (*self.pool_names, *(a.name for a in self.assays), *(p.name for p in self.panels), "gate", *(s.name for s in self.stocks))
+
+    @property
+    def first_stock(self) -> int:
+        """Code of the first stock in the log's ``resource``."""
+        return len(self.pools) + len(self.assays) + len(self.panels) + 1
+
+    @property
+    def takings(self) -> tuple[tuple[int, int], ...]:
+        """(stock, items) that some step takes, each once, in ascending order."""
+        return tuple(sorted({taking for step in self.steps for taking in step.takes}))
 
     @property
     def product_names(self) -> tuple[str, ...]:
@@ -333,6 +361,8 @@ class _Tabulation:
         self.pool_models = expand_crews({**scenario.plant.pools, **self.lab.pools})
         self.pools = {name: i for i, name in enumerate(self.pool_models)}
         self.roles = roles_of(scenario)
+        self.stock_models = {**scenario.plant.stocks, **self.lab.stocks}
+        self.stock_names = {name: i for i, name in enumerate(self.stock_models)}
         self.assay_names = {name: i for i, name in enumerate(self.lab.assays)}
         self.panel_names = {panel.name: i for i, panel in enumerate(scenario.panels)}
         self._calendars()
@@ -423,6 +453,7 @@ class _Tabulation:
             Distribution.model_validate({"exponential": {"mean": YEAR / s.start.poisson_per_year}}), spread_off=self.off)
         effects = tuple(EffectRow(EFFECTS[name], self._law(number), address("", f"effect:{name}"))
                         for name, number in s.recipe.effects.items())
+        stocks = tuple(self._stock(name, stock) for name, stock in self.stock_models.items())
         laws, grid = self.laws.arrays()
         return Tables(
             name=s.name, steps=steps, holds=self.holds, pools=pools, branches=tuple(self.branches), assays=assays,
@@ -441,7 +472,7 @@ class _Tabulation:
             qc_vials=product.qc_vials if product else 0, vials_per_dose=product.vials_per_dose if product else 1,
             w_s=math.floor(s.warm_up_d * DAY + 0.5), h_s=self.h_s, stop_after=s.stop_after_batches or 0, drain=s.drain,
             limit_s=self.limit_s, starvation_s=math.floor(s.starvation_d * DAY + 0.5), max_events=s.max_events,
-            roles={role: tuple(pools) for role, pools in self.roles.items()})
+            roles={role: tuple(pools) for role, pools in self.roles.items()}, stocks=stocks)
 
     def _law(self, number: Number, scale: float = 1.0) -> int:
         return self.laws.add(number, scale=scale, spread_off=self.off)
@@ -549,7 +580,11 @@ class _Tabulation:
             jump=operation.jump_code, rate=operation.rate_code, parameters=self._parameters(step, draws),
             hazards=self._step_hazards(name, step) if branch is None else (0.0,) * len(CAUSES),
             read_keys=(address(draws, "read"), address(draws, "false"), address(draws, "invalid")),
-            gather_k=0 if step.gather is None else step.gather.k, gather_s=0 if step.gather is None else seconds(step.gather.limit_h))
+            gather_k=0 if step.gather is None else step.gather.k, gather_s=0 if step.gather is None else seconds(step.gather.limit_h),
+            takes=self._items(step.takes), puts=self._items(step.puts))
+
+    def _items(self, items: dict[str, int]) -> tuple[tuple[int, int], ...]:
+        return tuple((self.stock_names[name], count) for name, count in items.items())
 
     def _duration(self, step: Step) -> tuple[int, int]:
         """(law in seconds, constant seconds or -1). With a driver or a spread the law is the factor of mean 1."""
@@ -670,7 +705,14 @@ class _Tabulation:
                 rows.append((self._law(value), 0 if isinstance(value, Quantity) or self.off else address(draws, name), -1))
         return tuple(rows)
 
-    # ---- pools
+    # ---- stocks and pools
+    def _stock(self, name: str, s: Stock) -> StockRow:
+        reorder = s.reorder
+        return StockRow(name, self.stock_names[name], s.opening, s.lot,
+                        -1 if s.shelf_life_d is None else max(1, math.floor(s.shelf_life_d.value * DAY + 0.5)),
+                        0 if reorder is None else reorder.lot or s.lot, -1 if reorder is None else reorder.at,
+                        -1 if reorder is None else self._law(reorder.lead_time_d, float(DAY)), address(name, "lead_time"))
+
     def _pool(self, name: str, p: Pool) -> PoolRow:
         fails = p.mtbf_h is not None and not self.off
         ttf = self.laws.add(Distribution.model_validate({"exponential": {"mean": p.mtbf_h.value * 3600}})) if fails and p.mtbf_h else -1

@@ -1,4 +1,4 @@
-"""Why a token waited in a line: which hours were shut, which units were taken, down or in care, and by whom.
+"""Why a token waited in a line: which hours were shut, which stock was short, which units were taken, down or in care, and by whom.
 
 Everything here is read from the log and the calendars (N1, N2, C3, L3); nothing is simulated again.
 """
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from foundry.stocks import Level
 from foundry.tables import NEVER, span_of
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ def why(wait: Wait, events: pd.DataFrame, tables: Tables) -> str:
         for pool in need.pools:
             edges |= units.edges(pool, wait) | _turns(tables, tables.pools[pool].calendar, wait)
     edges |= _turns(tables, step.start_on, wait)
+    for stock, _ in step.takes:
+        edges |= {int(t) for t in units.level(stock).time_s if wait.since_s < t < wait.until_s}
     moments = sorted(edges)
     spent: dict[str, int] = {}
     for begin, end in pairwise(moments):
@@ -85,7 +88,27 @@ class _Units:
     def __init__(self, events: pd.DataFrame, tables: Tables) -> None:
         self.tables = tables
         self.rows = events[events["kind"].isin(UNIT_ROWS)]
+        self.events = events
         self.of_pool: dict[int, pd.DataFrame] = {}
+        self.of_stock: dict[int, Level] = {}
+
+    def level(self, stock: int) -> Level:
+        """Items of a stock on hand."""
+        if stock not in self.of_stock:
+            rows = self.events[self.events["resource"] == self.tables.stocks[stock].name]
+            gone = rows["kind"].isin(("TAKEN", "EXPIRED"))
+            change = rows["value"].where(~gone, -rows["value"]).groupby(rows["time_s"]).sum().cumsum()
+            self.of_stock[stock] = Level(change.index.to_numpy(np.int64), change.to_numpy(np.int64))
+        return self.of_stock[stock]
+
+    def short(self, step: StepRow, moment: int) -> str:
+        """The first stock of a step that has too few items at that second; empty if none has."""
+        for stock, count in step.takes:
+            time_s, items = self.level(stock)
+            place = int(np.searchsorted(time_s, moment, side="right")) - 1
+            if place < 0 or items[place] < count:
+                return self.tables.stocks[stock].name
+        return ""
 
     def pool(self, pool: int) -> pd.DataFrame:
         if pool not in self.of_pool:
@@ -154,6 +177,8 @@ def _cause(moment: int, step: StepRow, needs: list[Need], units: _Units) -> str:
     tables = units.tables
     if _closing(tables, step.start_on, moment) < 0:
         return f"outside its start hours ({tables.calendar_names[step.start_on]})"
+    if short := units.short(step, moment):
+        return f"{short} out of stock"
     late = ""
     for need in needs:
         found = [_pool_cause(pool, need, moment, units) for pool in need.pools]

@@ -14,8 +14,7 @@ from foundry.quantities import KINDS, Quantity, Strict
 from foundry.yamlio import Path, Problem, printable
 
 MAX_FAULTS = 200
-TIMES = ("duration_h", "mttr_h")
-NOT_BUILT = ("stock",)
+TIMES = ("duration_h", "mttr_h", "lead_time_d")
 UNITS = {"s": "seconds", "min": "minutes", "h": "hours", "d": "days", "y": "years", "year": "years", "usd": "money", "ml": "millilitres",
          "l": "litres", "cm2": "cm²", "m2": "m²", "cells": "cells", "fraction": "fractions from 0 to 1"}
 _OTHER_UNITS = frozenset((
@@ -210,10 +209,10 @@ def unknown_key(key: str, allowed: Sequence[str]) -> str:
     >>> unknown_key("duration_min", ["name", "duration_h"])
     'unknown key `duration_min`; this model uses hours: `duration_h`'
     >>> unknown_key("stock", ["name"])
-    '`stock` is not built yet: this version has no such rule'
+    '`stock` is not a key: a step writes takes and puts; stocks stand under stocks of the plant or the laboratory'
     """
-    if key in NOT_BUILT:
-        return f"`{key}` is not built yet: this version has no such rule"
+    if key == "stock":
+        return "`stock` is not a key: a step writes takes and puts; stocks stand under stocks of the plant or the laboratory"
     if key == "other_product":
         return "`other_product` is not built yet: a scenario makes one product; a unit is changed over for same_batch and other_batch"
     if key in ("extends", "override"):

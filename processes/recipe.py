@@ -15,6 +15,7 @@ Driver = Literal["vials", "vessels", "volume_l", "cells_1e9", "members", "deviat
 Shift = Literal["fit", "overtime", "pause"]
 Outcome = Literal["wait", "redo", "lose", "abort"]
 OnDown = Outcome | dict[Outcome, Annotated[float, Field(gt=0, le=1)]]   # a rule, or a mixture by chance
+Items = Annotated[int, Field(ge=1, le=1_000_000)]
 Cause = Literal["contamination", "mycoplasma", "abnormal_clone", "upset", "failed_commitment"]
 
 
@@ -178,6 +179,8 @@ class Step(Strict):
     decide: list[Name] = []                    # panels
     next: Name | None = None                   # default: the following row
     materials: dict[Name, Material] = {}
+    takes: dict[Name, Items] = {}                      # items of a stock, at the start of each visit (S2)
+    puts: dict[Name, Items] = {}                       # items put into a stock at the end (S3)
     openings: Annotated[int, Field(ge=0)] = 0          # open manipulations (K3)
     connections: Annotated[int, Field(ge=0)] = 0       # closed sterile connections (K3)
 

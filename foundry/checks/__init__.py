@@ -9,6 +9,7 @@ from foundry.checks.hours import check_hours
 from foundry.checks.names import Names
 from foundry.checks.readings import check_readings
 from foundry.checks.steps import check_steps
+from foundry.checks.stocks import check_stocks
 from foundry.scenario import Scenario
 from foundry.yamlio import Problem
 
@@ -22,5 +23,5 @@ def check(scenario: Scenario) -> list[Problem]:
     wrong = list(check_alternatives(scenario))
     if wrong:
         return wrong
-    checks = (check_floor, check_laws, check_steps, check_readings, check_biology, check_hours)
+    checks = (check_floor, check_laws, check_stocks, check_steps, check_readings, check_biology, check_hours)
     return [problem for part in checks for problem in part(names)]

@@ -29,10 +29,11 @@ def check_floor(names: Names) -> Iterator[Problem]:
     if lab is not None:
         tables: list[tuple[str, Mapping[str, object], Mapping[str, object]]] = [
             ("pools", scenario.plant.pools, lab.pools), ("roles", scenario.plant.roles, lab.roles),
-            ("calendars", scenario.plant.calendars, lab.calendars), ("staff", scenario.plant.staff, lab.staff)]
+            ("calendars", scenario.plant.calendars, lab.calendars), ("staff", scenario.plant.staff, lab.staff),
+            ("stocks", scenario.plant.stocks, lab.stocks)]
         for table, ours, theirs in tables:
             for name in theirs:
-                if name in ours and (table == "pools" or ours[name] != theirs[name]):
+                if name in ours and (table in ("pools", "stocks") or ours[name] != theirs[name]):
                     yield Problem(("lab", table, name), f"the plant has `{name}` in its {table} too; use another name", on_key=True)
 
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from foundry.calendars import WEEKDAYS
 from foundry.checks.routes import Line, Routes
 from foundry.choices import plain
-from foundry.scenario import Calendar, LabAssay, MarketPanel, Pool, Scenario
+from foundry.scenario import Calendar, LabAssay, MarketPanel, Pool, Scenario, Stock
 from foundry.wording import similar
 from foundry.yamlio import Path, Problem
 from processes.recipe import Branch, Need
@@ -27,6 +27,7 @@ class Names:
         self.roles: dict[str, list[str]] = roles_of(scenario)
         self.calendars: dict[str, Calendar] = {**scenario.plant.calendars, **(lab.calendars if lab else {})}
         self.assays: dict[str, LabAssay] = dict(lab.assays) if lab else {}
+        self.stocks: dict[str, Stock] = {**scenario.plant.stocks, **(lab.stocks if lab else {})}
         self.branches: dict[str, Branch] = scenario.recipe.branches
         self.panels: dict[str, MarketPanel] = {panel.name: panel for panel in scenario.panels if panel.steps}      # with a route
 

@@ -32,11 +32,12 @@ MOST_HOLDS = 6
  VIALS_PER_DOSE, STARVATION_S, MAX_EVENTS, HAZARDS_ON, FIRST_ASSAY, FIRST_PANEL, GATE, STEPS, POOLS, UNITS, LINES, BRANCHES, ASSAYS, PANELS,
  MASK_WORDS, MOST_NEEDS, JOB_KINDS, PLANNED, R_PAUSE, R_JOIN, R_ASIDE, R_CAP, R_RETRY, R_MINOR, R_MAJOR, R_WINDOW, R_BELOW, R_INVALID,
  R_RELEASED, R_FINISHED, R_JOINED, R_CANCELLED, R_SUPERSEDED, R_RETEST, R_GATHER, ANY_GATHER, GATHERINGS,
- GATHERINGS_END, ANY_CHANGEOVER, CAMPAIGN, PAUSE_GAP, R_LOST, DUE_AFTER, HOURLY, THRESHOLDS, LIMIT_S) = range(59)
+ GATHERINGS_END, ANY_CHANGEOVER, CAMPAIGN, PAUSE_GAP, R_LOST, DUE_AFTER, HOURLY, THRESHOLDS, STOCKS, FIRST_STOCK, LOTS_AT_START,
+ MOST_TAKES, LIMIT_S) = range(63)
 """Columns of ``numbers``. EVERY: gap of planned starts in seconds; PLANNED 1: starts are planned; HOURLY: place of the hazards per hour in
 ``floats``; THRESHOLDS: place of the draw keys in ``lists``; GATHERINGS: steps that gather; CAMPAIGN: starts before a gap of PAUSE_GAP, 0
-without; R_…: codes of reasons, R_LOST -1 unless planned starts are lost; DUE_AFTER: due date
-of a batch in seconds after its planned start, -1 none."""
+without; R_…: codes of reasons, R_LOST -1 unless planned starts are lost; DUE_AFTER: due date of a batch in seconds after its planned start,
+-1 none; LOTS_AT_START: opened or ordered at 0:00; MOST_TAKES: stocks that one step takes from at most."""
 
 _REASONS = {R_PAUSE: "pause", R_JOIN: "join", R_ASIDE: "aside", R_CAP: "cap", R_RETRY: "retry", R_MINOR: "deviation:minor",
             R_MAJOR: "deviation:major", R_WINDOW: "window", R_BELOW: "<LOD", R_INVALID: "invalid", R_RELEASED: "released",
@@ -45,8 +46,9 @@ _REASONS = {R_PAUSE: "pause", R_JOIN: "join", R_ASIDE: "aside", R_CAP: "cap", R_
 (PRIORITY, NEEDS, NEEDS_END, HOLDS, HOLDS_END, SHIFT, STEP_LINE, RESUME_LAST, DURATION_LAW, DURATION_S, PER, DURATION_KEY, WINDOW, AFTER,
  AFTER_END, TARGET_S, LATEST_S, START_ON, EVERY_S, LATE, NEXT_STEP, LOOK, OF, BANDS, BANDS_END, MAX_ATTEMPTS, GIVE_UP_TO, FORKS, FORKS_END,
  JOIN, JOIN_END, CANCELS, CANCELS_END, DECIDE, DECIDE_END, DRIVER, JUMP, RATE, PARAMETERS, PARAMETERS_END, READ_ERROR, READ_FALSE,
- READ_INVALID, GATHER_K, GATHER_S, GATHER_LINE, STEP_FLOATS) = range(47)
-"""Columns of ``steps``. GATHER_LINE: where tokens wait for a run; STEP_LINE: first of its lines, one for each set of holds to take;
+ READ_INVALID, GATHER_K, GATHER_S, GATHER_LINE, TAKES, TAKES_END, PUTS, PUTS_END, STEP_FLOATS) = range(51)
+"""Columns of ``steps``. TAKES, PUTS: places in ``lists`` of stock and items, in turn;
+GATHER_LINE: where tokens wait for a run; STEP_LINE: first of its lines, one for each set of holds to take;
 RESUME_LAST: line in which it resumes without people; floats: base, per, hazards by cause, chances of `on_down`."""
 BASE_S, PER_S, STEP_HAZARDS, STEP_ON_DOWN = 0, 1, 2, 2 + len(CAUSES)
 
@@ -54,7 +56,7 @@ NEED_POOLS, NEED_POOLS_END, NEED_COUNT, FOR_S, PEOPLE, RESUME_LINE = range(6)   
 HOLD_POOL, HOLD_COUNT, HOLD_FLOATS, KEEP = range(4)                                 # KEEP + next step: 1 kept
 LINE_NEEDS, LINE_NEEDS_END, LINE_HOLDS, LINE_HOLDS_END, PLANNED_S, LINE_START_ON, RESERVE, RESUMES, UNHINDERED, MASK, MORE_MASK = range(11)
 """Columns of ``lines``. RESUMES 1: stopped work goes on; UNHINDERED 1: it needs nothing, so it starts first; MASK: a bit for each
-pool and behind them for each calendar; MORE_MASK: place in ``lists`` of the words behind the first."""
+pool and behind them for each calendar and taking; MORE_MASK: place in ``lists`` of the words behind the first."""
 BAND_GO, BAND_DEVIATION, BAND_REASON, BAND_FLOATS = range(4)
 BRANCH_INDEX, FORK_KEY, BRANCH_FIRST, STOP_BATCH, BRANCH_ASSAY, RETESTS, ON_INVALID, BRANCH_REASON, BRANCH_FLOATS = range(9)
 SAMPLE_CELLS, SAMPLE_LOW, SAMPLE_HIGH = range(3)
@@ -68,6 +70,9 @@ CALENDAR_OPENINGS, CALENDAR_OPENINGS_END, CALENDAR_POOLS, CALENDAR_POOLS_END = r
 ATTRIBUTE, ASSAY_KIND, DECIMALS, FAILS_LOW, RUN_KEY, DETECTION_LAW, ASSAY_FLOATS = range(7)
 BIAS, CV, SD, LOD, FALSE_POSITIVE, INVALID_RATE, HIGHEST, RUN_CV, TESTED, CONTAINER_ML, LOT_SIZE, CLONE_CALL, INCUBATION_H = range(13)
 LIMIT_ASSAY, LIMIT_BRANCH, LIMIT_REASON, LIMIT_FLOATS = range(4)
+OPENING_ITEMS, STOCK_LOT, SHELF_S, ORDER_LOT, ORDER_AT, LEAD_LAW, LEAD_KEY, TAKINGS, TAKINGS_END, MOST_IN = range(10)
+"""Columns of ``stocks``. ORDER_LOT 0: none is ordered; TAKINGS: what some step takes of it; MOST_IN: items of the largest lot."""
+TAKING_STOCK, TAKING_COUNT = range(2)
 ABORTED, REJECTED, ENDED_BY = range(3)      # of ``reasons``: codes of aborted:X and rejected:X for X, and X for aborted:X; -1 none
 
 
@@ -91,6 +96,8 @@ class Arrays(NamedTuple):
     limits: Ints                    # panel after panel
     panels: Ints                    # (first limit, its end)
     reasons: Ints
+    stocks: Ints
+    takings: Ints                   # (stock, items): a bit of the mask behind those of pools and calendars
     lists: Ints
     floats: Floats
     laws: Floats
@@ -100,7 +107,7 @@ class Arrays(NamedTuple):
 ARRAY_WIDTHS = {"steps": STEP_FLOATS + 1, "needs": RESUME_LINE + 1, "lines": MORE_MASK + 1, "bands": BAND_FLOATS + 1,
                 "branches": BRANCH_FLOATS + 1, "parameters": 3, "effects": 3, "pools": OTHER_BATCH_S + 1, "jobs": JOB_ORDER + 1,
                 "calendars": CALENDAR_POOLS_END + 1, "openings": 2, "assays": ASSAY_FLOATS + 1, "limits": LIMIT_FLOATS + 1, "panels": 2,
-                "reasons": 3, "laws": SCALE + 1}
+                "reasons": 3, "stocks": MOST_IN + 1, "takings": 2, "laws": SCALE + 1}
 """Columns that they have in every scenario (`Board`)."""
 
 
@@ -157,7 +164,8 @@ class _Numbering:
         self.branches: list[list[int]] = []
         self.parameters: list[list[int]] = []
         self.jobs: list[list[int]] = []
-        self.words = max(1, -(-(len(tables.pools) + len(tables.calendars)) // WORD))
+        self.takings = {taking: k for k, taking in enumerate(tables.takings)}
+        self.words = max(1, -(-(len(tables.pools) + len(tables.calendars) + len(self.takings)) // WORD))
         self.reason = {name: code for code, name in enumerate(tables.reasons)}
 
     def arrays(self) -> Arrays:
@@ -177,7 +185,8 @@ class _Numbering:
             _table(self.lines, MORE_MASK + 1), _table(self.bands, BAND_FLOATS + 1), _table(self.branches, BRANCH_FLOATS + 1),
             _table(self.parameters, 3), _table(effects, 3), _table(pools, OTHER_BATCH_S + 1), _table(self.jobs, JOB_ORDER + 1),
             _table(calendars, CALENDAR_POOLS_END + 1), _table(openings, 2), _table(assays, ASSAY_FLOATS + 1),
-            _table(limits, LIMIT_FLOATS + 1), _table(panels, 2), self._reasons(), np.array(self.lists, dtype=np.int64),
+            _table(limits, LIMIT_FLOATS + 1), _table(panels, 2), self._reasons(), _table(self._stocks(), MOST_IN + 1),
+            _table([list(taking) for taking in self.takings], 2), np.array(self.lists, dtype=np.int64),
             np.array(self.floats, dtype=np.float64), np.ascontiguousarray(t.laws), np.ascontiguousarray(t.grid))
 
     def _list(self, items: Any) -> list[int]:
@@ -201,8 +210,8 @@ class _Numbering:
         return self._rows(self.needs, [[*self._list(n.pools), n.count, n.for_s, int(n.people), -1] for n in needs])
 
     def _line(self, needs: list[int], holds: list[int], planned_s: int, start_on: int, reserve: int, *, resumes: bool = False,
-              cancels: bool = False, gathers: bool = False) -> int:
-        """A new line. Its mask names what must be there for anything in it to start: pools with one unit free, and its calendar.
+              cancels: bool = False, gathers: bool = False, takes: tuple[tuple[int, int], ...] = ()) -> int:
+        """A new line. Its mask names what must be there for anything to start: pools with one unit free, its calendar, its items.
 
         A line that reserves is looked at even while its pools are taken; one that gathers waits for a pool that is not.
         """
@@ -213,9 +222,10 @@ class _Numbering:
             pools = [self.lists[row[NEED_POOLS]] for row in rows if row[NEED_POOLS_END] == row[NEED_POOLS] + 1]
             pools += [self.tables.holds[h].pool for h in holds]
         pools += [] if start_on < 0 else [len(self.tables.pools) + start_on]
+        pools += [len(self.tables.pools) + len(self.tables.calendars) + self.takings[taking] for taking in takes]
         for bit in pools:
             words[bit // WORD] |= 1 << bit % WORD
-        unhindered = not (needs or holds or resumes or start_on >= 0 or cancels or gathers)
+        unhindered = not (needs or holds or resumes or start_on >= 0 or cancels or gathers or takes)
         self.lines.append([*self._list(needs), *self._list(holds), planned_s, start_on, reserve, int(resumes), int(unhindered), words[0],
                            self._list(words[1:])[0]])
         return len(self.lines) - 1
@@ -239,7 +249,7 @@ class _Numbering:
         for wanted in range(1 << len(s.holds)):
             taken = [h for k, h in enumerate(s.holds) if wanted >> k & 1]
             planned = span_of(self.tables, s, [self.tables.holds[h] for h in taken])
-            self._line(list(range(*needs)), taken, planned, s.start_on, s.reserve, cancels=bool(s.cancels))
+            self._line(list(range(*needs)), taken, planned, s.start_on, s.reserve, cancels=bool(s.cancels), takes=s.takes)
         resume = self._resume_lines(needs[0], needs[1], s.reserve, people_only=True)
         bands = self._rows(self.bands, [[b.go, b.deviation, b.reason, self._floats((b.low, b.high))] for b in s.bands])
         forks = self._rows(self.branches, [self._branch(b) for b in s.forks])
@@ -249,7 +259,20 @@ class _Numbering:
         return [s.priority, *needs, *holds, s.shift, line, resume, s.duration_law, s.duration_s, s.per, s.duration_key, int(s.window),
                 *self._list(after), s.target_s, s.latest_s, s.start_on, s.every_s, s.late, s.next, s.look, s.of, *bands, s.max_attempts,
                 s.give_up, *forks, *self._list(s.join), *self._list(s.cancels), *self._list(s.decide), s.driver, s.jump, s.rate,
-                *parameters, *s.read_keys, s.gather_k, s.gather_s, gather_line, self._floats((s.base_s, s.per_s, *s.hazards, *s.on_down))]
+                *parameters, *s.read_keys, s.gather_k, s.gather_s, gather_line, *self._items(s.takes), *self._items(s.puts),
+                self._floats((s.base_s, s.per_s, *s.hazards, *s.on_down))]
+
+    def _items(self, items: tuple[tuple[int, int], ...]) -> list[int]:
+        return self._list([number for item in items for number in item])
+
+    def _stocks(self) -> list[list[int]]:
+        rows = []
+        for s in self.tables.stocks:
+            mine = [k for (stock, _), k in self.takings.items() if stock == s.index]
+            put = [items for step in self.tables.steps for stock, items in step.puts if stock == s.index]
+            rows.append([s.opening, s.lot, s.shelf_s, s.order, s.at, s.lead_law, s.lead_key, min(mine, default=0),
+                         max(mine, default=-1) + 1, max([s.lot, s.order, *put])])
+        return rows
 
     def _branch(self, b: BranchRow) -> list[int]:
         return [b.index, b.key, b.first, int(b.stop_batch), b.assay, b.retests, b.on_invalid, b.reason,
@@ -319,6 +342,9 @@ class _Numbering:
         numbers[[CAMPAIGN, PAUSE_GAP]] = t.campaign, int(t.pause_s + 0.5)
         numbers[DUE_AFTER] = t.due_s
         numbers[R_LOST] = self.reason["lost"] if t.lost else -1
+        numbers[STOCKS], numbers[FIRST_STOCK] = len(t.stocks), t.first_stock
+        numbers[LOTS_AT_START] = sum(-(-s.opening // s.lot) + (max(0, s.at - s.opening) // s.order + 1 if s.order else 0) for s in t.stocks)
+        numbers[MOST_TAKES] = max((len(step.takes) for step in t.steps), default=0)
         numbers[HOURLY] = self._floats(t.hourly_hazards)
         numbers[THRESHOLDS] = self._list(t.threshold_keys)[0]
         return numbers

@@ -37,8 +37,10 @@ from foundry.engine.compiled_round import hand_out
 from foundry.engine.compiled_rows import close_second
 from foundry.engine.compiled_starts import QUEUED_KIND, arrive, plan_starts
 from foundry.engine.compiled_state import *
+from foundry.engine.compiled_stocks import deliver, expire, open_stocks
 from foundry.engine.compiled_units import is_token, next_failure, put_state
 from foundry.engine.readable import Run
+from foundry.engine.stocks import waited
 from foundry.events import EVENTS, records_dtype, sorted_events
 from foundry.tables import NEVER, Tables
 from processes.cells import FIELDS
@@ -100,8 +102,9 @@ def _outcome(tables: Tables, s: State) -> Run:
     h_s = tables.h_s if tables.h_s >= 0 else int(n[NOW])
     days = tables.starvation_s / 86_400
     names = tables.step_names
-    warnings = [f"batch {order >> 28} waited {days:g} d for {names[step] if step >= 0 else 'a start'}"
-                for order, step in s.warnings[: n[WARNINGS]].tolist()]
+    stocks = [stock.name for stock in tables.stocks]
+    warnings = [waited(order >> 28, days, names[step] if step >= 0 else "a start", stocks[short] if short >= 0 else "", *levels)
+                for order, step, short, *levels in s.warnings[: n[WARNINGS]].tolist()]
     rows = s.rows[: n[ROWS]].view(np.uint8).copy().view(EVENTS)        # as bytes: numpy copies structured rows one by one
     records = s.truth_keys[: n[TRUTHS]].reshape(-1).copy().view(records_dtype(FIELDS))
     if n[JUMBLED] == 1:
@@ -126,6 +129,7 @@ def start(a: Any, s: Any, seed: int, replication: int, forgets: int) -> None:
     """What happens before anything is due."""
     clear(a, s, seed, replication, forgets)
     _start_units(a, s)
+    open_stocks(a, s)
     plan_starts(a, s)
     for c in range(len(a.calendars)):
         plan_opening(a, s, c)
@@ -213,6 +217,11 @@ def _happen(a: Any, s: Any) -> None:
             call(s, who, LATE_CALL, -1, 0)
     elif kind == GATHER:
         poke(s)
+    elif kind == EXPIRY:
+        if s.lot[who, LOT_STAMP] == stamped:
+            expire(a, s, who)
+    elif kind == DELIVERY:
+        deliver(a, s, who, stamped)
     else:
         arrive(a, s, who, stamped)
 

@@ -12,6 +12,7 @@ from foundry.engine.compiled_lines import add_unit, unlink, withdraw
 from foundry.engine.compiled_sides import awaited, dismiss, forget_side, fork
 from foundry.engine.compiled_starts import leave_cap
 from foundry.engine.compiled_state import *
+from foundry.engine.compiled_stocks import put_items
 from foundry.engine.readable import REREADS
 from foundry.events import Kind
 from foundry.tables import END, GIVE_UP, STOP
@@ -60,6 +61,8 @@ def end_of_step(a: Any, s: Any, w: int) -> int:
     remember(s, w, step, OVER, s.n[NOW])
     if worker[w, CANCELLED] >= 0:
         return leave(a, s, w, worker[w, CANCELLED], 0)
+    if a.steps[step, PUTS] < a.steps[step, PUTS_END] and a.steps[step, GATHER_K] == 0:
+        put_items(a, s, w)
     if a.numbers[BIOLOGY] == 1:
         end_environment(a, s, w)
     mark, value = PLAIN, 0.0

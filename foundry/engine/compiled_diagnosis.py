@@ -8,6 +8,7 @@ from typing import Any
 from foundry.engine.arrays import *
 from foundry.engine.compiled_sides import awaited, listed
 from foundry.engine.compiled_state import *
+from foundry.engine.compiled_stocks import short_stock
 from foundry.engine.compiled_units import is_token
 
 
@@ -24,19 +25,23 @@ def watch(a: Any, s: Any) -> None:
         if waits and worker[w, SINCE_S] <= n[NOW] - a.numbers[STARVATION_S] and worker[w, TOLD] != worker[w, SINCE_S] + 1:
             worker[w, TOLD], late = worker[w, SINCE_S] + 1, True
             if worker[w, STATE] != JOINING:                 # a join waits for work that is done elsewhere
-                _warn(s, w, first)
+                _warn(a, s, w, first)
     if late and locked(a, s):
         n[STATUS] = STUCK
 
 
 @inlined
-def _warn(s: Any, w: int, first: int) -> None:
-    """Note the warning by batch and token, among those of this look."""
-    place, order = s.n[WARNINGS], s.worker[w, ORDER]
-    while place > first and s.warnings[place - 1, 0] > order:
-        s.warnings[place, 0], s.warnings[place, 1] = s.warnings[place - 1, 0], s.warnings[place - 1, 1]
+def _warn(a: Any, s: Any, w: int, first: int) -> None:
+    """Note the warning by batch and token, among those of this look, and the stock that is short."""
+    place, order, warnings = s.n[WARNINGS], s.worker[w, ORDER], s.warnings
+    while place > first and warnings[place - 1, LATE_ORDER] > order:
+        for k in range(WARNING_COLUMNS):
+            warnings[place, k] = warnings[place - 1, k]
         place -= 1
-    s.warnings[place, 0], s.warnings[place, 1] = order, s.worker[w, STEP]
+    short = short_stock(a, s, w)
+    warnings[place, LATE_ORDER], warnings[place, LATE_STEP], warnings[place, SHORT_STOCK] = order, s.worker[w, STEP], short
+    warnings[place, SHORT_ON_HAND] = s.stock[short, ON_HAND] if short >= 0 else 0
+    warnings[place, SHORT_ON_ORDER] = s.stock[short, ON_ORDER] if short >= 0 else 0
     s.n[WARNINGS] += 1
 
 

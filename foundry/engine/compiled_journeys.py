@@ -19,6 +19,7 @@ from foundry.engine.compiled_lines import add_unit, enter, link, unlink
 from foundry.engine.compiled_sides import awaited, cancel
 from foundry.engine.compiled_starts import QUEUED_KIND
 from foundry.engine.compiled_state import *
+from foundry.engine.compiled_stocks import put_items, take_items
 from foundry.engine.compiled_units import WORKING_KIND, mark_list, uniform
 from foundry.engine.lines import ROUNDS as MOST_ROUNDS
 from foundry.events import Kind
@@ -253,6 +254,8 @@ def begin_step(a: Any, s: Any, w: int) -> None:
         begin_environment(a, s, w)
     if a.steps[step, CANCELS] < a.steps[step, CANCELS_END] and worker[w, NUMBER] == 0:
         cancel(a, s, worker[w, OF_BATCH], step)
+    if a.steps[step, TAKES] < a.steps[step, TAKES_END]:
+        take_items(a, s, w)
     if a.numbers[ANY_CHANGEOVER] == 1:
         worker[w, SETUP_S] = changeover(a, s, w)
     show_work(a, s, w)
@@ -289,7 +292,10 @@ def finish(a: Any, s: Any, w: int) -> int:
     """The work is done."""
     unlink(s, w)
     note_work(s, w, 0)
-    return end_run(a, s, w, plain(0)) if s.worker[w, IS_RUN] == 1 else end_of_step(a, s, w)
+    if s.worker[w, IS_RUN] == 0:
+        return end_of_step(a, s, w)
+    put_items(a, s, w)
+    return end_run(a, s, w, plain(0))
 
 
 @kernel

@@ -34,7 +34,9 @@ def hand_out(a: Any, s: Any) -> None:
     while count > 0:
         best = _highest(s, count)
         line = s.line[best, CANDIDATE]
-        if s.line[line, HEAD] >= 0 and _fits(a, s, line):
+        if a.numbers[STOCKS] > 0 and not _available(a, s, line):
+            pass                                            # its stock has been taken in this round
+        elif s.line[line, HEAD] >= 0 and _fits(a, s, line):
             _start(a, s, line)
             if s.line[line, HEAD] >= 0:
                 continue

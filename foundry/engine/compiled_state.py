@@ -24,9 +24,13 @@ from foundry.engine.arrays import (
     FREE_WORDS_END,
     JOB_KINDS,
     LINES,
+    LOTS_AT_START,
     MASK_WORDS,
     MAX_EVENTS,
+    MOST_IN,
     MOST_NEEDS,
+    MOST_TAKES,
+    ORDER_LOT,
     PANELS,
     POOL_CALENDAR,
     POOL_COUNT,
@@ -34,6 +38,7 @@ from foundry.engine.arrays import (
     POOLS,
     STARVATION_S,
     STEPS,
+    STOCKS,
     UNHINDERED,
     UNITS,
     UNITS_A_WORD,
@@ -52,12 +57,12 @@ from processes.cells import CULTURE, FIELDS
  WORKERS, SPARE_WORKER, BATCHES, SPARE_BATCH, TOKENS, STARTS, STARTS_END, IN_CAP, STARTED, ENDED_BATCHES, WARNINGS, ENDING, AT_H, WATCH_AT,
  PAUSABLE, PAUSABLE_END, STOPPED_ONES, STOPPED_END, SEED, REPLICATION, MOVING, MOVES_TO,
  VISIT_INSTANT, VISITS_NOW, STROKES, SECOND, JUMBLED, FORGETS, EASY_LINES, LOOKED,
- LOOKED_S, AVAILABLE) = range(48)
+ LOOKED_S, LOTS, SPARE_LOT, AVAILABLE) = range(50)
 """Places in ``n``. MOVING, MOVES_TO: token on its way to a step, -1 none; STROKES: so many more surely find room; SECOND: first row of
 this second; JUMBLED 1: a second had too many rows to sort at once; FORGETS 1: rows and records are not kept;
 EASY_LINES: those of the lines in which somebody waits that are EASY; LOOKED, LOOKED_S: whose record OUT is, and when, -1 nobody's;
-AVAILABLE: first word of the mask of pools that are open and have a free unit, and of calendars that are open; after it the pools picked
-for a start."""
+AVAILABLE: first word of the mask of pools that are open and have a free unit, of calendars that are open and of items on hand; after it
+the pools picked for a start."""
 
 GOING, DONE, CRAMPED, STUCK, SPENT, EMPTY = range(6)
 """STATUS: still going, done, an array is too small, a deadlock, a budget is spent, nothing is due any more."""
@@ -99,6 +104,12 @@ HEAD, TAIL, PLACE, EASY, ACTIVE_LINE, CANDIDATE, RUNS_FORMED = range(7)
 """Columns of ``line``. EASY 1: UNHINDERED; ACTIVE_LINE and CANDIDATE are lists of lines."""
 LINE_COLUMNS = 7
 CALENDAR_OPEN, OPENING = range(2)
+ON_HAND, ON_ORDER, LOTS_NUMBERED, FIRST_LOT = range(4)          # of ``stock``
+STOCK_COLUMNS = 4
+LOT_STOCK, LOT_NUMBER, ITEMS_LEFT, EXPIRES_S, LOT_NEXT, LOT_STAMP = range(6)        # of ``lot``
+LOT_COLUMNS = 6
+LATE_ORDER, LATE_STEP, SHORT_STOCK, SHORT_ON_HAND, SHORT_ON_ORDER = range(5)        # of ``warnings``; SHORT_STOCK -1: none is short
+WARNING_COLUMNS = 5
 (BATCH_NUMBER, MAIN, TOKENS_MADE, FIRST_SIDE, LAST_SIDE, MINOR, MAJOR, BATCH_ENDED, BATCH_IN_CAP, ALIVE, DECIDED, FIRST_REASON,
  DUE_S, OUTCOMES) = range(14)              # OUTCOMES: of each panel, -1 open, 0 rejected, 1 released
 EXPOSED_S, READING, AMOUNT = CULTURE, CULTURE + 1, CULTURE + 2  # columns of ``culture`` behind its parameters
@@ -106,7 +117,7 @@ OUT, GIVEN, HAZARD = 0, len(FIELDS), len(FIELDS) + CULTURE      # places in ``sc
 TO_WORKER, TO_LIFE, CALL, CALL_UNIT, CALL_VALUE = range(5)      # of ``urgent``; ``normal`` has worker and stamp
 
 DOWN_CALL, SHUT_CALL, LATE_CALL, LEAVE_CALL, ABORT_CALL, START_CALL = range(6)
-FINISH, PART, FAILURE, JOB_END, MAINTENANCE_DUE, SHIFT_DUE, TARGET, LATEST_DUE, GATHER, EXPIRY, ARRIVAL = range(11)
+FINISH, PART, FAILURE, JOB_END, MAINTENANCE_DUE, SHIFT_DUE, TARGET, LATEST_DUE, GATHER, EXPIRY, DELIVERY, ARRIVAL = range(12)
 LAST_BATCH = (1 << 31) - 1          # batch number of a unit's job: after every batch
 
 _POSITIONS = np.zeros(37, dtype=np.int64)
@@ -162,7 +173,7 @@ class State(NamedTuple):
     urgent: Ints                    # calls, answered before anything is due
     normal: Ints                    # who may go on, after all calls
     starts: Ints                    # (since, number) of starts that wait for the cap
-    warnings: Ints                  # (batch, step) that waited long
+    warnings: Ints                  # of tokens that waited long
     truth_keys: Ints                # `TRUTH` as integers: time; batch, step and attempt
     truth: Floats                   # the same memory as floats
     rows: Any                       # events.EVENTS
@@ -171,14 +182,16 @@ class State(NamedTuple):
     free: Ints                      # bits of free units
     line: Ints
     calendar: Ints
+    stock: Ints
+    lot: Ints
     scratch: Floats
 
 
 TRUTH = np.dtype([("time_s", "<i8"), ("batch", "<i4"), ("step", "<i2"), ("attempt", "<i2"), ("latent", "<f8", (len(FIELDS),))])
 TRUTH_LATENT = 2                    # words before the latent fields
 WIDTHS = {"worker": WORKER_COLUMNS, "record": len(FIELDS), "culture": CULTURE + 3, "heap": 4, "urgent": 5, "normal": 2, "starts": 2,
-          "warnings": 2, "truth": TRUTH_LATENT + len(FIELDS), "truth_keys": TRUTH_LATENT + len(FIELDS), "pool": POOL_COLUMNS,
-          "line": LINE_COLUMNS, "calendar": 2}
+          "warnings": WARNING_COLUMNS, "truth": TRUTH_LATENT + len(FIELDS), "truth_keys": TRUTH_LATENT + len(FIELDS), "pool": POOL_COLUMNS,
+          "line": LINE_COLUMNS, "calendar": 2, "stock": STOCK_COLUMNS, "lot": LOT_COLUMNS}
 """Columns that every state has (`Board`)."""
 
 
@@ -186,7 +199,7 @@ def new_state(a: Arrays) -> State:
     """Room for the state of a run; `clear` fills it."""
     count = a.numbers
     pools, units, steps = int(count[POOLS]), int(count[UNITS]), int(count[STEPS])
-    workers = units + 1024
+    workers, lots = units + 1024, 2 * int(count[LOTS_AT_START]) + 64 * (count[STOCKS] > 0)
 
     def integers(*shape: int) -> Ints:
         return np.empty(shape, np.int64)
@@ -201,11 +214,12 @@ def new_state(a: Arrays) -> State:
         record=floats(workers, len(FIELDS)), culture=floats(workers, CULTURE + 3),
         unit=integers(units, JOBS_DONE + count[JOB_KINDS]),
         batch=integers(64, OUTCOMES + count[PANELS]), results=floats(64, count[BRANCHES] + count[ASSAYS]),
-        heap=integers(16 * workers, 4), urgent=integers(16 * workers, 5), normal=integers(16 * workers, 2),
-        starts=integers(64, 2), warnings=integers(16 * workers, 2),
-        truth_keys=_words(truth, np.int64), truth=_words(truth, np.float64), rows=np.empty(65536, EVENTS), places=integers(FEW),
+        heap=integers(16 * workers + lots, 4), urgent=integers(16 * workers, 5), normal=integers(16 * workers, 2),
+        starts=integers(64, 2), warnings=integers(16 * workers, WARNING_COLUMNS),
+        truth_keys=_words(truth, np.int64), truth=_words(truth, np.float64), rows=np.empty(65536 + lots, EVENTS), places=integers(FEW),
         pool=integers(pools, POOL_COLUMNS), free=integers(a.pools[-1, FREE_WORDS_END] if pools else 0),
-        line=integers(count[LINES], LINE_COLUMNS), calendar=integers(len(a.calendars), 2), scratch=floats(HAZARD + 5))
+        line=integers(count[LINES], LINE_COLUMNS), calendar=integers(len(a.calendars), 2),
+        stock=integers(count[STOCKS], STOCK_COLUMNS), lot=integers(lots, LOT_COLUMNS), scratch=floats(HAZARD + 5))
 
 
 def _words(truth: Any, of: Any) -> Any:
@@ -223,6 +237,10 @@ def clear(a: Any, s: Any, seed: int, replication: int, forgets: int) -> None:
     n[SPARE_WORKER] = n[SPARE_BATCH] = n[INSTANT] = n[MOVING] = n[VISIT_INSTANT] = n[LOOKED] = -1
     n[PAUSABLE] = n[PAUSABLE_END] = n[STOPPED_ONES] = n[STOPPED_END] = -1
     n[WATCH_AT] = max(1, count[STARVATION_S] // 4)
+    n[SPARE_LOT] = -1
+    for k in range(count[STOCKS]):
+        s.stock[k, ON_HAND] = s.stock[k, ON_ORDER] = s.stock[k, LOTS_NUMBERED] = 0
+        s.stock[k, FIRST_LOT] = -1
     for line in range(len(s.line)):
         for k in range(LINE_COLUMNS):
             s.line[line, k] = -1
@@ -271,12 +289,25 @@ STROKES_AT_ONCE = 8                 # as many strokes as find room do not look f
 
 @inlined
 def _asked(a: Any, s: Any) -> Any:
-    """Rows that so many strokes need at most: workers, batches, due, calls, going on, starts, warnings, records, log."""
+    """Rows that so many strokes need at most: workers, batches, due, calls, going on, starts, warnings, records, lots, log."""
     n, strokes = s.n, STROKES_AT_ONCE
     workers = n[WORKERS] + strokes * (len(a.branches) + 2 + n[TOKENS] * a.numbers[ANY_GATHER])
     live = strokes * (workers + a.numbers[UNITS] + 64)
-    return (workers, n[BATCHES] + 2 * strokes, n[HEAP] + live, n[URGENT_END] + live, n[NORMAL_END] + live, n[STARTS_END] + 2 * strokes,
-            n[WARNINGS] + live, n[TRUTHS] + 8 * strokes, n[ROWS] + 2 * live + strokes * (REREADS + 200))
+    lots = strokes * _new_lots(a, s)
+    taken = live * a.numbers[MOST_TAKES] + n[LOTS] + lots
+    return (workers, n[BATCHES] + 2 * strokes, n[HEAP] + live + 2 * lots, n[URGENT_END] + live, n[NORMAL_END] + live,
+            n[STARTS_END] + 2 * strokes, n[WARNINGS] + live, n[TRUTHS] + 8 * strokes, n[LOTS] + lots,
+            n[ROWS] + 2 * live + taken + strokes * (REREADS + 200))
+
+
+@inlined
+def _new_lots(a: Any, s: Any) -> int:
+    """Lots that one of so many strokes may order or put in: at most as many as replace all that is, or will be, on hand."""
+    count = 0
+    for k in range(a.numbers[STOCKS]):
+        most = s.stock[k, ON_HAND] + STROKES_AT_ONCE * a.stocks[k, MOST_IN]
+        count += 2 + (most // a.stocks[k, ORDER_LOT] if a.stocks[k, ORDER_LOT] > 0 else 0)
+    return count
 
 
 @inlined
@@ -288,9 +319,10 @@ def cramped(a: Any, s: Any) -> bool:
 
 @kernel
 def _short_of_room(a: Any, s: Any) -> bool:
-    workers, batches, due, calls, normal, starts, warnings, truths, rows = _asked(a, s)
+    workers, batches, due, calls, normal, starts, warnings, truths, lots, rows = _asked(a, s)
     if (workers > len(s.worker) or batches > len(s.batch) or due > len(s.heap) or calls > len(s.urgent) or normal > len(s.normal)
-            or starts > len(s.starts) or warnings > len(s.warnings) or truths > len(s.truth) or rows > len(s.rows)):
+            or starts > len(s.starts) or warnings > len(s.warnings) or truths > len(s.truth) or rows > len(s.rows)
+            or lots > len(s.lot)):
         return True
     s.n[STROKES] = STROKES_AT_ONCE - 1
     return False
@@ -298,9 +330,10 @@ def _short_of_room(a: Any, s: Any) -> bool:
 
 def grown(a: Arrays, s: State) -> State:
     """The same state with longer arrays, where the room that `cramped` asks for is not left or nearly used up."""
-    workers, batches, due, calls, normal, starts, warnings, truths, rows = map(int, getattr(_asked, "py_func", _asked)(a, s))
+    workers, batches, due, calls, normal, starts, warnings, truths, lots, rows = map(int, getattr(_asked, "py_func", _asked)(a, s))
     asked = {"worker": workers, "past": workers, "record": workers, "culture": workers, "batch": batches, "results": batches, "heap": due,
-             "urgent": calls, "normal": normal, "starts": starts, "warnings": warnings, "rows": rows}
+             "urgent": calls, "normal": normal, "starts": starts, "warnings": warnings, "lot": lots,
+             "rows": rows}
     longer = {name: _longer(getattr(s, name), count) for name, count in asked.items()}
     truth = _longer(s.truth_keys.reshape(-1).view(TRUTH), truths)
     return s._replace(**longer, truth_keys=_words(truth, np.int64), truth=_words(truth, np.float64))

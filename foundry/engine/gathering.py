@@ -148,6 +148,7 @@ class Gathering(Journeys):
                 except simpy.Interrupt as interrupt:
                     stage = yield from self.interrupted(run, called(interrupt))
             self.done(run)
+            self.put_items(step.puts, run.label)
         except Turned as turned:
             reason = turned.reason
         except Leaves as leaves:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable
 
 import simpy
 
-from foundry.engine.floor import Floor
 from foundry.engine.lines import (
     ABORT_CALL,
     DOWN_CALL,
@@ -28,6 +27,7 @@ from foundry.engine.lines import (
     Worker,
     called,
 )
+from foundry.engine.stocks import Stocks
 from foundry.engine.tokens import ASIDE, CULTURE, GATHERING, JOINING, STOPPED, WAITING, WORKING, Batch, Leaves, Redone, Token, Turned
 from foundry.events import Kind
 from foundry.tables import (
@@ -51,7 +51,7 @@ QUEUED_KIND, SETUP_KIND, WORKED_KIND, STOPPED_KIND = int(Kind.QUEUED), int(Kind.
 HELD_KIND, WORKING_KIND, CLEANING_KIND = int(Kind.HELD), int(Kind.WORKING), int(Kind.CLEANING)
 
 
-class Journeys(Floor):
+class Journeys(Stocks):
     """Tokens on the floor. Everything that happens to a token while it waits or works arrives as an interrupt."""
 
     __slots__ = (
@@ -302,7 +302,7 @@ class Journeys(Floor):
 
     def _new_line(self, step: StepRow, holds: tuple[int, ...]) -> Line:
         rows = tuple(self.tables.holds[h] for h in holds)
-        start = self.calendar_bits[step.start_on] if step.start_on >= 0 else 0
+        start = self.in_stock[step.index] | (self.calendar_bits[step.start_on] if step.start_on >= 0 else 0)
         line = self.lines[step.index, holds] = self.fit(Line(step.needs, rows, step, span_of(self.tables, step, rows), start))
         return line
 
@@ -337,6 +337,8 @@ class Journeys(Floor):
             token.latent.begin(self, step, token.visit(), token.of.readings)
         if step.cancels and token.main:
             self.cancel(token.of, step.cancels)
+        if step.takes:
+            self.take_items(step.takes, token.label)
         if self.changes:
             token.setup_s = self._changeover(token)
         if token.taken or token.held:

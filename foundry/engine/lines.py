@@ -22,7 +22,7 @@ from foundry.streams import drawn, u01
 from foundry.tables import FIT, NEVER, RESERVE_ALL, HoldRow, NeedRow, PoolRow, StepRow, Tables
 
 # What may be due in an instant, in this order (T3).
-FINISH, PART, FAILURE, JOB_END, MAINTENANCE_DUE, SHIFT, TARGET, LATEST, GATHER, EXPIRY, ARRIVAL = range(11)
+FINISH, PART, FAILURE, JOB_END, MAINTENANCE_DUE, SHIFT, TARGET, LATEST, GATHER, EXPIRY, DELIVERY, ARRIVAL = range(12)
 ROUNDS = 100_000                    # most in one instant
 LAST = (1 << 32) - 1                # batch number of a unit's job: after every batch
 DOWN_CALL, SHUT_CALL, LATE_CALL, LEAVE_CALL, ABORT_CALL, WITHDRAW_CALL = range(6)

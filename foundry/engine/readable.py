@@ -19,6 +19,7 @@ from foundry.engine.diagnosis import Deadlock, find_deadlock, overdue
 from foundry.engine.gathering import Gathering
 from foundry.engine.latent import Latent, read
 from foundry.engine.lines import ABORT_CALL, ARRIVAL, LEAVE_CALL, Call, Due, Happening, Overrun, Process
+from foundry.engine.stocks import waited
 from foundry.engine.tokens import ASIDE, GATHERING, GONE, JOINING, STOPPED, WAITING, WORKING, Batch, Leaves, Token, Turned
 from foundry.events import Kind, from_flat, records_dtype
 from foundry.streams import fold
@@ -62,7 +63,7 @@ class Engine(Gathering):
     def __init__(self, tables: Tables, seed: int, replication: int) -> None:
         super().__init__(tables, seed, replication)
         self.first_assay = len(self.wheres)
-        self.wheres += [(resource, -1) for resource in range(len(tables.pools), len(tables.resource_names))]
+        self.wheres += [(resource, -1) for resource in range(len(tables.pools), tables.first_stock)]
         self.gate = len(self.wheres) - 1
         self.paths: dict[tuple[int, int, int], int] = {}     # of branches, by the path of who forks, fork and visit
         self.first_panel = self.first_assay + len(tables.assays)
@@ -93,6 +94,7 @@ class Engine(Gathering):
         for c in range(len(t.calendars)):
             Process(env, self.calendar(c))
         self.start_units()
+        self.open_stocks()
         self._plan_starts()
         Process(env, self._watch())
         if t.h_s >= 0:
@@ -130,7 +132,8 @@ class Engine(Gathering):
         while True:
             yield self.env.timeout(max(1, self.tables.starvation_s // 4))
             if (self.env.peek() == math.inf and not self.env.asked) or self.env.now > self.tables.limit_s:
-                raise Overrun(f"nothing more can end this run: {self.ended} batches have ended, {len(self.tokens)} tokens still wait")
+                raise Overrun(f"nothing more can end this run: {self.ended} batches have ended, {len(self.tokens)} tokens still wait"
+                              + self._short_stocks())
             late = [token for token in overdue(self, self.tokens) if (token.batch, token.number, token.since_s) not in told]
             if not late:
                 continue
@@ -139,9 +142,24 @@ class Engine(Gathering):
             if self.deadlock is not None:
                 self._finish()
                 return
-            days = self.tables.starvation_s / 86_400
             late = [token for token in late if token.state != JOINING]          # a join waits for work that is done elsewhere
-            self.warnings += [f"batch {t.batch} waited {days:g} d for {t.step.name if t.step else 'a start'}" for t in late]
+            self.warnings += [self._waited_long(token) for token in late]
+
+    def _waited_long(self, token: Token) -> str:
+        days = self.tables.starvation_s / 86_400
+        if token.step is None:
+            return waited(token.batch, days, "a start")
+        stock = self.short(token.step) if token.state == WAITING else None
+        if stock is None:
+            return waited(token.batch, days, token.step.name)
+        return waited(token.batch, days, token.step.name, stock.row.name, stock.on_hand, stock.on_order)
+
+    def _short_stocks(self) -> str:
+        """Stocks for which somebody waits, in words."""
+        steps = {token.step.index: token.step for token in self.tokens.values() if token.step is not None and token.state == WAITING}
+        short = {stock.row.index: stock for step in steps.values() if (stock := self.short(step)) is not None}
+        return "".join(f"; stock {stock.row.name} has {stock.on_hand} on hand, {stock.on_order or 'none'} on order"
+                       for _, stock in sorted(short.items()))
 
     def _end_after_this_second(self) -> None:
         """The run ends at the next second, so that the instant is complete."""
@@ -247,6 +265,8 @@ class Engine(Gathering):
         token.ended[step.index] = now
         if token.cancelled >= 0:
             raise Leaves(token.cancelled)
+        if step.puts and not step.gather_k:
+            self.put_items(step.puts, token.label)
         if token.latent is not None and (step.jump or step.main):      # of a sample nothing changes without a jump
             token.latent.end_of_visit(self, step, token.visit(), token.of.readings)
         mark, value = self._look(token) if step.look >= 0 else (0, 0.0)

@@ -34,10 +34,11 @@ def test_L1_columns():
 
 def test_L1_kinds_are_explained():
     """Every kind has its meaning; token rows come before unit rows."""
-    assert list(KINDS) == list(Kind) == list(range(12))
-    assert [KINDS[kind].of for kind in Kind] == ["token"] * 7 + ["unit"] * 5
+    assert list(KINDS) == list(Kind) == list(range(16))
+    assert [KINDS[kind].of for kind in Kind] == ["token"] * 7 + ["unit"] * 9
     assert all(meaning.text for meaning in KINDS.values())
-    assert [kind.name for kind in Kind if KINDS[kind].value_unit] == ["SETUP", "WORKED", "MEASURED", "DECIDED", "LEFT"]
+    assert [kind.name for kind in Kind if KINDS[kind].value_unit] == [
+        "SETUP", "WORKED", "MEASURED", "DECIDED", "LEFT", "RECEIVED", "TAKEN", "PUT", "EXPIRED"]
 
 
 @pytest.mark.parametrize("column", ORDER)

@@ -56,7 +56,7 @@ PLANT = SimpleNamespace(
     pools=(SimpleNamespace(people=True), SimpleNamespace(people=True), SimpleNamespace(people=False)),
     roles={"operator": ("operator.early", "operator.late"), "reactor": ("reactor",)},
     calendars=((np.array([0]), np.array([60 * DAY])), (np.array([60 * DAY]), np.array([200 * DAY]))),
-    resource_names=("operator.early", "operator.late", "reactor", "purity", "sterility", "gate"))
+    resource_names=("operator.early", "operator.late", "reactor", "purity", "sterility", "gate"), stocks=())
 
 NO_LOG = as_events([row(Kind.LEFT, 0, 0, token=9, reason="released")])
 BATCH_TABLE = table(

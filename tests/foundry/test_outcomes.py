@@ -45,7 +45,7 @@ def plain_tables(**changes):
     rows = tuple(SimpleNamespace(name=name, index=i, bands=(), look=-1, of=-1, forks=()) for i, name in enumerate(STEPS))
     return SimpleNamespace(**({
         "reasons": REASONS, "step_names": STEPS, "steps": rows, "main_steps": 3, "fill_step": FILL, "biology": False, "panels": (),
-        "assays": (), "pool_is_people": (True, False), "product_names": ("hicm",),
+        "assays": (), "stocks": (), "pool_is_people": (True, False), "product_names": ("hicm",),
         "resource_names": ("operator", "reactor", "gate"), "qc_vials": 4, "vials_per_dose": 3} | changes))
 
 

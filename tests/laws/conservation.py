@@ -53,7 +53,8 @@ def rows_say_only_what_their_kind_says(log: Logbook) -> Iterator[str]:
     for row in log.rows:
         why = log.tables.reasons[row.reason]
         if row.kind >= Kind.WORKING or row.kind in reasons:
-            if why not in reasons.get(Kind(row.kind), ("",)) or (row.kind != Kind.MEASURED and row.value != -1):
+            items = row.kind > Kind.CLEANING
+            if why not in reasons.get(Kind(row.kind), ("",)) or (row.kind != Kind.MEASURED and not items and row.value != -1):
                 yield f"{row} has reason {why!r}"
         apart = row.kind in (Kind.MEASURED, Kind.DECIDED)
         if (row.unit >= 0) != (row.kind >= Kind.WORKING) or (row.resource >= 0) != (row.kind >= Kind.WORKING or apart):
@@ -154,11 +155,13 @@ def _leaves_cap(log: Logbook, batch: int, visits: list[Visit]) -> int:
     """Earliest second in which a batch can have left the cap."""
     t = log.tables
     left = log.left.get((batch, 0))
+    begun: set[int] = set()                                  # procedures whose holds it has taken
     for visit, follower in zip(visits, [*visits[1:], None], strict=True):
+        begun |= {visit.step.procedure} if visit.worked else set()
         step = follower.step.index if follower is not None else visit.step.next
         if t.cap_until == visit.step.index and (visit.finished or 0 <= step != visit.step.index):
             return visit.end
-        kept = any(hold.keep[step] for hold in t.holds) if step >= 0 else False
+        kept = any(hold.keep[step] and hold.procedure in begun for hold in t.holds) if step >= 0 else False
         if t.cap_until < 0 <= t.last_hold_step < step and not kept:
             return visit.end
     return left.time if left is not None else NEVER

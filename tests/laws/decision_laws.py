@@ -130,7 +130,7 @@ def gates_take_the_first_band_that_holds_the_reading(log: Logbook) -> Iterator[s
     for key, visits in log.journeys.items():
         misses: dict[int, int] = defaultdict(int)
         for visit, follower in zip(visits, [*visits[1:], None], strict=True):
-            decided = [row for row in visit.points if row.kind == Kind.DECIDED and row.resource == len(log.tables.resource_names) - 1]
+            decided = [row for row in visit.points if row.kind == Kind.DECIDED and row.resource == log.tables.first_stock - 1]
             if not visit.step.bands or not visit.finished or not decided:
                 if visit.step.bands and visit.finished and log.left.get(key, _NONE).time != visit.end:
                     yield f"{log.name(visit)} finished and decided nothing"
@@ -191,7 +191,7 @@ def panels_decide_on_complete_results(log: Logbook) -> Iterator[str]:
     """Nothing is released without all results; the verdict and its reason follow from the last values reported (K6, F4)."""
     first, decided = len(log.tables.pools) + len(log.tables.assays), defaultdict(list)
     for row in log.rows:
-        if row.kind == Kind.DECIDED and row.resource != len(log.tables.resource_names) - 1:
+        if row.kind == Kind.DECIDED and row.resource != log.tables.first_stock - 1:
             panel = log.tables.panels[row.resource - first]
             readings = _readings(log, row, panel)
             failed = [x for x, value in zip(panel.limits, readings, strict=True) if not x.low <= value <= x.high]

@@ -2,9 +2,9 @@
 would prove nothing.
 
 A rule has one row for each of its cases. A row is a function of a `Logbook` that yields one item per firing, a row of the log or a visit,
-so that a count can be looked into. Rules of lines and calendars stand in line_firings.py,
-of breakdowns and care in floor_firings.py, of biology, tokens and starts in token_firings.py, of gathering in gather_firings.py, of
-changeover in change_firings.py.
+so that a count can be looked into. Rules of lines and calendars stand in line_firings.py, of breakdowns and care in floor_firings.py, of
+biology, tokens and starts in token_firings.py, of gathering in gather_firings.py, of changeover in change_firings.py, of stocks in
+stock_firings.py.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 from foundry.events import Kind
 from foundry.streams import CONSTANT, KIND
 from foundry.tables import DRIVERS, FIRST_DEVIATION, GIVE_UP, GO_ON, NEVER, PAUSE
-from tests.laws import change_firings, floor_firings, gather_firings, line_firings, token_firings
+from tests.laws import change_firings, floor_firings, gather_firings, line_firings, stock_firings, token_firings
 from tests.laws.conservation import redone
 from tests.laws.floor_firings import Firings, closes, follows, pairs, stops, why, work
 from tests.laws.logbook import Logbook, Row, Visit
@@ -222,14 +222,18 @@ SINGLY: dict[str, Firings] = {
 }
 
 
-RULES = SINGLY | gather_firings.RULES | change_firings.RULES
+RULES = SINGLY | gather_firings.RULES | change_firings.RULES | stock_firings.RULES
 
 
 def fired(log: Logbook) -> Counter[str]:
-    """How often each rule of `RULES` fired; where steps gather, those of gathering alone, since there tokens share rows, and where units
-    are changed over, those of changeover alone."""
-    gathers = any(step.gather_k for step in log.tables.steps)
-    rules = change_firings.RULES if change_firings.changing(log) else gather_firings.RULES if gathers else SINGLY
+    """How often each rule of `RULES` fired; where there are stocks, those of stocks alone, where steps gather, those of gathering alone,
+    since there tokens share rows, and where units are changed over, those of changeover alone."""
+    if log.tables.stocks:
+        rules = stock_firings.RULES
+    elif change_firings.changing(log):
+        rules = change_firings.RULES
+    else:
+        rules = gather_firings.RULES if any(step.gather_k for step in log.tables.steps) else SINGLY
     return Counter({rule: n for rule, firings in rules.items() if (n := sum(1 for _ in firings(log)))})
 
 

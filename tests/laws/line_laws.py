@@ -21,20 +21,30 @@ Rank = tuple[int, int, int, int]             # priority, time queued, batch, tok
 
 
 class Floor:
-    """Units free in each pool from each second in which anything changes. ``times`` ascend; ``free[pool][k]`` holds from ``times[k]``."""
+    """Units free in each pool, and items of each stock on hand, from each second in which anything changes.
+
+    ``times`` ascend; ``free[pool][k]`` and ``items[stock][k]`` hold from ``times[k]``.
+    """
 
     def __init__(self, log: Logbook) -> None:
         self.log, pools = log, log.tables.pools
         edges = [edge for pair in log.tables.calendars for edges in pair for edge in edges.tolist() if edge < log.end]
-        self.times = sorted({0, *edges, *(t for rows in log.units.values() for row in rows for t in (row.since, row.time))})
+        self.times = sorted({0, *edges, *(t for rows in log.units.values() for row in rows for t in (row.since, row.time)),
+                             *(row.time for row in log.lots)})
         change = np.zeros((len(pools), len(self.times) + 1), dtype=np.int64)
         for (pool, _), rows in log.units.items():
             np.add.at(change[pool], np.searchsorted(self.times, [row.since for row in rows]), -1)
             np.add.at(change[pool], np.searchsorted(self.times, [row.time for row in rows]), 1)
         self.free = np.array([pool.count for pool in pools])[:, None] + change[:, :-1].cumsum(axis=1)
+        changed = np.zeros((len(log.tables.stocks), len(self.times)), dtype=np.int64)
+        for row in log.lots:
+            items = int(row.value) if row.kind in (Kind.RECEIVED, Kind.PUT) else -int(row.value)
+            changed[row.resource - log.tables.first_stock, bisect_left(self.times, row.time)] += items
+        self.items = changed.cumsum(axis=1)
         self.closing = np.array([[log.pool_closing(pool.index, t) for t in self.times] for pool in pools]).reshape(len(pools), -1)
 
-    def could_start(self, since: int, until: int, needs: Sequence[NeedRow], holds: Sequence[HoldRow], planned_s: int) -> int:
+    def could_start(self, since: int, until: int, needs: Sequence[NeedRow], holds: Sequence[HoldRow], planned_s: int,
+                    takes: Sequence[tuple[int, int]] = ()) -> int:
         """First second of [since, until) from which on all of these could be had; -1 if none."""
         first, last = max(0, bisect_left(self.times, since + 1) - 1), bisect_left(self.times, until)
         now = np.maximum(np.array(self.times[first:last], dtype=np.int64), since)
@@ -42,6 +52,8 @@ class Floor:
         free, closing = self.free[:, first:last], self.closing[:, first:last]
         for pools, count, span in _asked(needs, holds, planned_s):
             able &= np.any([(free[p] >= count) & (now + span <= closing[p]) & (closing[p] >= 0) for p in pools], axis=0)
+        for stock, count in takes:
+            able &= self.items[stock, first:last] >= count
         asked = needs, holds, planned_s
         return next((int(now[k]) for k in np.flatnonzero(able) if self.all_at_once(first + k, int(now[k]), asked, {})), -1)
 
@@ -153,8 +165,13 @@ def _could_have_had(log: Logbook, visit: Visit, row: Row, second: int, below: li
         for unit in log.by_label[other.key]:
             needed = _pools(other.step) >> unit.resource & 1            # a unit held from before begins to work, too
             more[unit.resource] += needed and unit.since == second and unit.kind == Kind.WORKING and unit.resource not in held
+    k = bisect_left(floor.times, second)
+    took = [row for row in log.lots if row.kind == Kind.TAKEN and row.time == second and row.label in {other.key for other in below}]
+    for stock, count in step.takes:
+        if floor.items[stock, k] + sum(r.value for r in took if r.resource == log.tables.first_stock + stock) < count:
+            return False
     planned = step.planned_s if step.shift == FIT else -1
-    return floor.all_at_once(bisect_left(floor.times, second), second, (step.needs, _to_take(log, visit, row), planned), more)
+    return floor.all_at_once(k, second, (step.needs, _to_take(log, visit, row), planned), more)
 
 
 def nothing_waits_without_cause(log: Logbook) -> Iterator[str]:
@@ -177,7 +194,7 @@ def _first_chance(log: Logbook, floor: Floor, row: Row, step: StepRow, holds: li
     while since < row.time:
         since = log.open_second(step.start_on, since)
         until = min(row.time, log.closing(step.start_on, since)) if since < NEVER else since
-        second = floor.could_start(since, until, step.needs, holds, planned) if since < until else -1
+        second = floor.could_start(since, until, step.needs, holds, planned, step.takes) if since < until else -1
         if second >= 0:
             return second
         since = until

@@ -94,13 +94,16 @@ class Logbook:
         self.units: dict[tuple[int, int], list[Row]] = defaultdict(list)
         self.by_label: dict[Key, list[Row]] = defaultdict(list)
         self.ends_twice: list[Row] = []
+        self.lots: list[Row] = []                            # rows of stocks
         for row in self.rows:
             self._sort(row)
         for rows in self.units.values():
             rows.sort(key=lambda row: row.since)
 
     def _sort(self, row: Row) -> None:
-        if row.kind >= Kind.WORKING:
+        if row.kind > Kind.CLEANING:
+            self.lots.append(row)
+        elif row.kind >= Kind.WORKING:
             self.units[row.resource, row.unit].append(row)
             self.by_label[row.label].append(row)
         elif row.kind == Kind.LEFT:

@@ -100,7 +100,7 @@ def cells(played: Played, *kinds: Kind | str) -> list[tuple[str, ...]]:
     """Rows of the log in its order, as text under `COLUMNS`; all kinds if none is named.
 
     A batch is ``0``, its side tokens ``0.1``, ``0.2``; a second visit of a step is ``seed#2``; ``unit`` also names an assay, gate or panel
-    with its value, and an interval still open at the end of the run shows as ``48:00…``.
+    with its value, or a lot with a number of items, and an interval still open at the end of the run shows as ``48:00…``.
     """
     wanted = {Kind[kind] if isinstance(kind, str) else kind for kind in kinds} or set(Kind)
     return [_cells(played.tables, row) for row in played.run.events if Kind(row["kind"]) in wanted]
@@ -110,7 +110,7 @@ def _cells(made: Tables, row: Any) -> tuple[str, ...]:
     kind, batch, token, step, attempt, unit = (int(row[name]) for name in ("kind", "batch", "token", "step", "attempt", "unit"))
     where = "" if row["resource"] < 0 else made.resource_names[row["resource"]]
     if unit >= 0:
-        where = f"{where or 'run'} {unit}"
+        where = f"{where or 'run'} {unit}" + (f": {row['value']:g}" if kind >= Kind.RECEIVED else "")
     elif where:
         where = f"{where}={row['value']:g}"
     return (clock(int(row["since_s"])), clock(int(row["time_s"])) + ("…" if row["open"] else ""), Kind(kind).name,

@@ -49,12 +49,12 @@ class Dice:
         return self.random.randint(low, high)
 
 
-def scenario(seed: int, *, gathering: bool = False, routes: bool = False, changing: bool = False) -> Plan:
+def scenario(seed: int, *, gathering: bool = False, routes: bool = False, changing: bool = False, stocks: bool = False) -> Plan:
     """The random scenario of a seed, as a file would hold it.
 
     With ``gathering`` some steps of some plants gather (F5), with ``routes`` most plants of two markets decide for each by itself (K6),
     with ``changing`` most units are changed over (B6) some starts come in campaigns or are lost (A1), and some
-    ranks go by due dates (N2).
+    ranks go by due dates (N2), with ``stocks`` steps take items and put them in (S1-S6).
     """
     plan = _Maker(seed).scenario()
     if routes:
@@ -63,6 +63,8 @@ def scenario(seed: int, *, gathering: bool = False, routes: bool = False, changi
         _gather(plan, Dice(seed + 1_000_000))
     if changing:
         _change(plan, Dice(seed + 4_000_000))
+    if stocks:
+        _stock(plan, Dice(seed + 5_000_000))
     return plan
 
 
@@ -93,6 +95,40 @@ def _change(plan: Plan, dice: Dice) -> None:
             for name, pool in plan["plant"]["pools"].items():
                 if name.startswith("bench"):
                     pool["cleaning"] = {"duration_h": dice.pick(1, 2), "needs": {"staff0": 1}, "shift": "pause"}
+
+
+def _stock(plan: Plan, dice: Dice) -> None:
+    """One to three stocks, from which some steps of every kind take; one of them is also filled by a step. Most are ordered again."""
+    names = [f"stock{k}" for k in range(dice.count(1, 3))]
+    stocks = {name: _a_stock(dice) for name in names}
+    home = dice.pick("plant", "lab")
+    plan[home]["stocks"] = stocks
+    steps = [step for procedure in plan["recipe"]["unit_procedures"] for step in procedure["steps"]]
+    steps += [step for branch in plan["recipe"]["branches"].values() for step in branch["steps"]]
+    steps += [step for assay in plan["lab"]["assays"].values() for step in assay.get("steps", [])]
+    for step in steps:
+        if dice.chance(0.95 if step.get("on_down") == "redo" else 0.8 if "gather" in step else 0.45):
+            step["takes"] = {name: dice.pick(1, 1, 2, 3) for name in names if dice.chance(0.6)}
+    filling = [step for step in steps if "takes" not in step or "on_down" in step]
+    if filling and dice.chance(0.6):
+        stock = dice.among(names)
+        for step in filling[-dice.pick(1, 1, 2):] if dice.chance(0.5) else [dice.among(filling)]:
+            step["puts"] = {stock: dice.pick(1, 2, 5)}
+    if any("reorder" not in stock for stock in stocks.values()):          # who waits for ever cannot be drained
+        plan.pop("stop_after_batches", None)
+        plan |= {"horizon_d": 21, "drain": False}
+
+
+def _a_stock(dice: Dice) -> Plan:
+    stock: Plan = {"opening": dice.pick(0, 1, 4, 5, 12), "lot": dice.pick(1, 2, 3, 5), "price_usd": dice.pick(1, 2.5)}
+    if dice.chance(0.7):
+        stock["shelf_life_d"] = dice.pick(0.5, 1, 2, 3.5, 7)
+    if dice.chance(0.85):
+        lead = dice.pick(0, 0.25, 1, 1, 2, {"uniform": {"low": 0.5, "high": 2}}, {"discrete": {"values": [0, 1, 4], "weights": [1, 2, 1]}})
+        stock["reorder"] = {"at": dice.pick(2, 2, 3, 5), "lead_time_d": lead}           # so that three can be taken
+        if dice.chance(0.5):
+            stock["reorder"]["lot"] = dice.pick(3, 4, 8)
+    return stock
 
 
 def _gather(plan: Plan, dice: Dice) -> None:

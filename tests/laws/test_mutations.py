@@ -13,13 +13,15 @@ import pytest
 
 from foundry.engine import readable
 from foundry.engine.lines import Overrun
-from tests.laws import change_firings, change_mutants, floor_mutants, gather_firings, token_mutants
+from tests.laws import change_firings, change_mutants, floor_mutants, gather_firings, stock_firings, stock_mutants, token_mutants
 from tests.laws.firings import RULES, fired
 from tests.laws.logbook import Logbook
 from tests.laws.mutants import Mutation
-from tests.laws.twin_plants import CHANGING, GATHERING, random_tables
+from tests.laws.twin_plants import CHANGING, GATHERING, STOCKING, random_tables
 
-MUTATIONS = (*floor_mutants.MUTATIONS, *token_mutants.MUTATIONS, *change_mutants.MUTATIONS)
+MUTATIONS = (*floor_mutants.MUTATIONS, *token_mutants.MUTATIONS, *change_mutants.MUTATIONS, *stock_mutants.MUTATIONS)
+KINDS = {GATHERING: gather_firings.RULES, CHANGING: change_firings.RULES, STOCKING: stock_firings.RULES}
+FIRST = {rule: first for first, rules in KINDS.items() for rule in rules}      # first plant of the kind that shows a rule; 0: of plain ones
 TRIES = 12                      # plants in which a mutation may hide
 MOST = 400                      # plants that are looked through for a rule
 
@@ -30,12 +32,12 @@ class Plants:
     def __init__(self) -> None:
         self.runs: dict[int, readable.Run] = {}
         self.showing: dict[str, list[int]] = defaultdict(list)
-        self.numbers = {first: count(first) for first in (0, GATHERING, CHANGING)}       # by kind of plant
+        self.numbers = {first: count(first) for first in (0, *KINDS)}             # by kind of plant
 
     def of(self, rule: str) -> list[int]:
         """The first plants in which a rule fired."""
         while len(self.showing[rule]) < TRIES and len(self.runs) < MOST:
-            number = next(self.numbers[CHANGING if rule in change_firings.RULES else GATHERING if rule in gather_firings.RULES else 0])
+            number = next(self.numbers[FIRST.get(rule, 0)])
             tables = random_tables(number)
             self.runs[number] = readable.run(tables, number, 0)
             for seen in fired(Logbook(tables, self.runs[number], number)):

@@ -20,7 +20,7 @@ def readings(log: Logbook, mark: str) -> Iterator[Row]:
 
 def gates(log: Logbook) -> Iterator[tuple[Visit, Row, Visit | None]]:
     """Decisions of gates, with the visit that followed."""
-    gate = len(log.tables.resource_names) - 1
+    gate = log.tables.first_stock - 1
     for visit, after in pairs(log):
         if visit.step.bands:
             yield from ((visit, row, after) for row in visit.points if row.kind == Kind.DECIDED and row.resource == gate)
@@ -31,7 +31,7 @@ def band_of(visit: Visit, row: Row) -> Any:
 
 
 def panels(log: Logbook, verdict: float) -> Iterator[Row]:
-    first, gate = len(log.tables.pools) + len(log.tables.assays), len(log.tables.resource_names) - 1
+    first, gate = len(log.tables.pools) + len(log.tables.assays), log.tables.first_stock - 1
     return (row for row in log.rows if row.kind == Kind.DECIDED and first <= row.resource < gate and row.value == verdict)
 
 

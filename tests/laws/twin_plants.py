@@ -15,13 +15,17 @@ from tests.laws.random_plants import Dice, Plan
 
 GATHERING = 1_000_000
 CHANGING = 3_000_000
+STOCKING = 4_000_000
 FAILS_H = (33, 34, 57, 58, 82)          # in the middle of a working day, when counted from midnight or from a repair of an hour
 WORKED_H = 12                           # as much as a few whole steps take
 
 
 def random_tables(number: int) -> Tables:
-    """The random plant of a number; from GATHERING on with steps that gather, from CHANGING on with units that are changed over."""
-    if number >= CHANGING:
+    """The random plant of a number; from GATHERING on with steps that gather, from CHANGING on with units that are changed over, from
+    STOCKING on with stocks, where every third gathers and every fifth is changed over."""
+    if number >= STOCKING:
+        plan = random_plants.scenario(number, stocks=True, gathering=number % 3 == 0, changing=number % 5 == 0)
+    elif number >= CHANGING:
         plan = random_plants.scenario(number, gathering=number % 2 == 1, changing=True)
     elif number >= GATHERING:
         plan = gathering(number)
