@@ -52,13 +52,13 @@ def ledger(events: Rows, tables: Tables, book: PriceBook, window: Window) -> Row
     Materials, vessels and tests are spent at the start of a visit: a look by the step that looks, samples by the step that draws
     them, and one sample more by each further visit of the laboratory step that repeats a test (invalid, retest). Items of stocks are
     spent when they leave, taken by a visit or expired. Pay of hourly people and overtime are spent when the work began, disposal when a
-    batch ends unreleased; salaries, capital, area, contracts and overhead per second of the window, one row an item at W. A bank is spent, once and for no batch, at the start of the visit that opens it (M5).
+    batch ends unreleased; salaries, capital, area, contracts and overhead per second of the window, one row an item at W. A bank is
+    spent, once and for no batch, at the start of the visit that opens it (M5).
     """
     pay = _pay(events, tables, book)
     used = _used(events, tables, book)
     parts = [_visits(events, used, book), _banks(events, used, book), _items(events, tables, book), pay, _overhead(pay, book),
-             _disposals(events, tables, book),
-             _time(book, window)]
+             _disposals(events, tables, book), _time(book, window)]
     rows: Rows = _divided(np.concatenate(parts), events, tables)
     rows = rows[rows["amount_cents"] != 0]
     return rows[np.argsort(rows["time_s"], kind="stable")]

@@ -137,6 +137,12 @@ class Price(NonNegative):
     """USD per unit. ``per`` names the unit; ``category`` the line of the breakdown."""
 
     per: str = "each"
+    category: Literal["materials", "vessels", "waste"] = "materials"
+
+
+class ItemPrice(NonNegative):
+    """USD an item of a stock. ``category``: the line of the breakdown when it is taken; when it expires that is waste."""
+
     category: Literal["materials", "vessels", "qc", "waste"] = "materials"
 
 
@@ -155,7 +161,7 @@ class Stock(Strict):
     lot: Annotated[int, Field(ge=1, le=1_000_000)]
     shelf_life_d: Positive | None = None                     # from the arrival of a lot; default: never expires
     reorder: Reorder | None = None
-    price_usd: Price | None = None                           # of an item, paid when it leaves: taken or expired (S6)
+    price_usd: ItemPrice | None = None                       # of an item, paid when it leaves: taken or expired (S6)
 
 
 class Bank(Strict):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from foundry.quantities import Fraction, NonNegative, Positive, Quantity, Strict
-from foundry.scenario import Lab, MarketPanel, Plant, Price, Scenario
+from foundry.scenario import ItemPrice, Lab, MarketPanel, Plant, Price, Scenario
 from processes.recipe import Product, Recipe
 
 FILES: dict[str, type[Strict]] = {"scenario": Scenario, "product": Product, "recipe": Recipe, "plant": Plant, "lab": Lab,
@@ -82,7 +82,7 @@ def _with_files(properties: dict[str, Any]) -> None:
 def _bare_values(definitions: dict[str, Any]) -> None:
     """A bare number stands for ``{value: …}``, a count for a need, a pool for a hold."""
     bare = dict(_BARE)
-    for model in (Quantity, NonNegative, Positive, Fraction, Price):
+    for model in (Quantity, NonNegative, Positive, Fraction, Price, ItemPrice):
         if model.__name__ in definitions:
             bare[model.__name__] = definitions[model.__name__]["properties"]["value"]
     for name, value in bare.items():
