@@ -39,7 +39,10 @@ class Plants:
         while len(self.showing[rule]) < TRIES and len(self.runs) < MOST:
             number = next(self.numbers[FIRST.get(rule, 0)])
             tables = random_tables(number)
-            self.runs[number] = readable.run(tables, number, 0)
+            try:
+                self.runs[number] = readable.run(tables, number, 0)
+            except Overrun:                             # a plant that cannot be drained shows nothing
+                continue
             for seen in fired(Logbook(tables, self.runs[number], number)):
                 self.showing[seen].append(number)
         return self.showing[rule][:TRIES]
