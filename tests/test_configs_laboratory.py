@@ -79,3 +79,21 @@ def test_the_panel_per_dose_has_the_limits_of_the_panel() -> None:
     assert [x.assay for x in plain] == [x.assay for x in guarded]
     differ = {a.assay for a, b in zip(plain, guarded, strict=True) if a != b}
     assert differ == {"residual_ddpcr", "purity_flow"}
+
+
+def test_reagents_are_those_of_six_tests_at_the_same_price() -> None:
+    """Steps are the base's but for what they take, and what a sample takes costs what it cost."""
+    name = "hicm188_automated_reagents"
+    base, kits = lab_of(BASE), lab_of(name)
+    tests = {"ipc_pluripotency", "ipc_mycoplasma", "purity_flow", "residual_ddpcr", "myco_nat", "endotoxin_kinetic"}
+
+    assert changed(name) == {f"lab.assays.{assay}" for assay in tests} | {f"lab.stocks.{stock}" for stock in kits.stocks}
+    for assay in tests:
+        steps, original = kits.assays[assay].steps, base.assays[assay]
+        price = sum(kits.stocks[stock].price_usd.value * count for step in steps for stock, count in step.takes.items())
+        assert price == original.price_usd.value
+        assert [step.model_copy(update={"takes": {}}) for step in steps] == original.steps
+        assert kits.assays[assay].model_copy(update={"steps": original.steps, "price_usd": original.price_usd}) == original
+    for stock in kits.stocks.values():
+        assert stock.opening == stock.lot and stock.price_usd.category == "qc"      # one kit at the start, no doses of another
+        assert (stock.reorder.lead_time_d.source, stock.shelf_life_d.source) == ("assumption", "assumption")

@@ -15,7 +15,7 @@ from foundry.economics import ledger
 from foundry.engine import compiled, readable
 from foundry.engine.arrays import arrays_of
 from foundry.engine.lines import Overrun
-from foundry.events import Kind
+from foundry.events import Kind, to_frame
 from foundry.loader import load
 from foundry.prices import CATEGORIES, price_book
 from foundry.replication import prepare, replicate
@@ -23,6 +23,7 @@ from foundry.scenario import Scenario
 from foundry.stocks import largest_take, levels
 from foundry.streams import address, u01
 from foundry.tables import NEVER, tabulate
+from foundry.waits import Wait, why
 from tests.laws import conservation, plants, random_plants
 from tests.laws.logbook import Logbook, Row
 from tests.laws.plants import Played, log, outcomes, play, units, worked
@@ -277,6 +278,19 @@ plant:
     rows = [(int(row["batch"]), CATEGORIES[row["category"]], int(row["amount_cents"])) for row in done.log.ledger]
     assert rows == [(0, "qc", 4), (1, "qc", 3), (2, "qc", 3), (-1, "waste", 10), (-1, "waste", 10)]
     assert done.sums["stock_expired[kit]"][0] == 2
+
+
+def test_S2_a_wait_is_told_by_what_it_was_spent_on() -> None:
+    """Twelve hours without a kit, then until eight in the morning without an analyst: twelve and eight of twenty."""
+    done = play("""
+        pools: {analyst: {kind: people, count: 1, calendar: day}}
+        calendars: {day: {hours: ["08:00-12:00"]}}
+        stocks: {kit: {opening: 0, lot: 1, reorder: {at: 0, lead_time_d: 0.5}}}
+        steps: [{name: read, needs: {analyst: 1}, takes: {kit: 1}, duration_h: 1}]
+        """)
+    wait = Wait(0, 0, 0, 32 * 3600)
+    assert worked(done) == ["32:00 33:00 0 read"]
+    assert why(wait, to_frame(done.run.events, done.tables), done.tables) == "20.0 h: analyst off shift; 12.0 h: kit out of stock"
 
 
 def test_S6_figures_of_a_stock() -> None:
