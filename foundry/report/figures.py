@@ -11,6 +11,7 @@ from foundry.report.figures_laboratory import laboratory, operating_characterist
 from foundry.report.figures_markets import markets, release_path
 from foundry.report.figures_pairs import paired_differences
 from foundry.report.figures_quality import failure_causes, qc_turnaround
+from foundry.report.figures_stocks import stocks
 
 __all__ = [
     "Chart",
@@ -31,4 +32,5 @@ __all__ = [
     "readings",
     "release_path",
     "resource_states",
+    "stocks",
 ]

@@ -121,13 +121,15 @@ def build_sections(results: Results) -> list[Section]:
     )
     flow = (figures.lead_times(frames("batches"), names, warm_up, p90), figures.qc_turnaround(frames("tests"), names),
             figures.laboratory(summary, names))
+    held = figures.stocks(frames("events"), summary, names)
     quality = (figures.cells_and_purity(frames("trajectories"), measured, names, facts), figures.failure_causes(summary, paired, names),
                figures.gates(summary, names, currency), figures.operating_characteristics(facts, names))
     markets = (figures.markets(summary, names), figures.release_path(summary, names, facts))
     return [
         Section("story", "", "", story),
         Section("capacity", "Where the time goes", "Which resource limits the plant, and what every unit did.", capacity),
-        Section("flow", "How long it takes", "From thaw to release, and what the laboratory adds.", flow),
+        Section("flow", "How long it takes", "From thaw to release, and what the laboratory adds.",
+                (*flow, *([held] if held.views else []))),
         *([Section("markets", "Market by market", "One lot is decided for each market by itself.", markets)] if markets[0].views else []),
         Section("quality", "Cells and losses", "What the cells really were, what the plant measured, and why batches were lost.", quality),
     ]
