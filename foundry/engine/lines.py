@@ -89,7 +89,7 @@ class Unit:
 class Line:
     """Work that waits for the same things: tokens at one step, stopped tokens of one step, jobs of one pool.
 
-    ``start`` is the bit of the calendar on which it starts, beside the bits of the pools; 0 if it starts at any time.
+    ``start`` has the bits of the calendar on which it starts and of the items that it takes, beside those of the pools; 0 without any.
     """
 
     __slots__ = ("entries", "free", "gate", "holds", "mask", "needs", "plain", "planned_s", "reserve", "resumes", "spans")
