@@ -18,6 +18,7 @@ KINDS: Final = (                                # of a part of the path: name, c
     ("waits: busy", "blocked", "/"),
     ("waits: off shift", "off", ""),
     ("waits: down", "down", "x"),
+    ("waits: out of stock", "starved", "."),
 )
 SHOWN_D: Final = 0.05                           # shorter waits are not named
 
@@ -97,7 +98,7 @@ def _by_kind(market: Market, assays: Mapping[str, Any]) -> dict[str, float]:
 
 def _kind(part: str, assays: Mapping[str, Any]) -> str:
     if part.startswith(WAITS):
-        return "waits: off shift" if part.endswith("off shift") else "waits: down" if part.endswith("down") else "waits: busy"
+        return next((f"waits: {why}" for why in ("off shift", "down", "out of stock") if part.endswith(why)), "waits: busy")
     if part in (BEFORE, PLANNED):
         return "to the sample"
     return "repeated tests" if part == REPEATS else "tests" if part in assays else "review and decision"

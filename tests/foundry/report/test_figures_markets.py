@@ -42,6 +42,13 @@ def test_the_bars_of_a_market_add_up_to_its_days():
     assert list(chart.views[0].figure.data[-1].x) == [11.0, 11.0]
 
 
+def test_a_wait_for_a_stock_is_a_part_of_its_own():
+    chart = release_path(summary(EU={"potency": 9.0, "waits for kit out of stock": 2.0}), ["line"], FACTS)
+    bars = {bar.name: list(bar.x) for bar in chart.views[0].figure.data if bar.type == "bar"}
+    assert bars["waits: out of stock"] == [2.0]
+    assert "waits: busy" not in bars
+
+
 def test_the_sentence_says_what_comes_last_and_who_is_waited_for():
     chart = release_path(summary(EU=DAYS, China={"culture": 30.0, "re-check": 60.0}), ["line"], FACTS)
     assert chart.takeaway == ("EU takes 16.0 days where 11.0 are nominal; potency comes last in 100 % of releases; analyst off shift "
