@@ -293,21 +293,14 @@ def _asked(a: Any, s: Any) -> Any:
     n, strokes = s.n, STROKES_AT_ONCE
     workers = n[WORKERS] + strokes * (len(a.branches) + 2 + n[TOKENS] * a.numbers[ANY_GATHER])
     live = strokes * (workers + a.numbers[UNITS] + 64)
-    lots = strokes * _new_lots(a, s)
+    lots = 0                    # one stroke orders or puts in at most as many as replace all that is, or will be, on hand
+    for k in range(a.numbers[STOCKS]):
+        most = s.stock[k, ON_HAND] + strokes * a.stocks[k, MOST_IN]
+        lots += strokes * (2 + (most // a.stocks[k, ORDER_LOT] if a.stocks[k, ORDER_LOT] > 0 else 0))
     taken = live * a.numbers[MOST_TAKES] + n[LOTS] + lots
     return (workers, n[BATCHES] + 2 * strokes, n[HEAP] + live + 2 * lots, n[URGENT_END] + live, n[NORMAL_END] + live,
             n[STARTS_END] + 2 * strokes, n[WARNINGS] + live, n[TRUTHS] + 8 * strokes, n[LOTS] + lots,
             n[ROWS] + 2 * live + taken + strokes * (REREADS + 200))
-
-
-@inlined
-def _new_lots(a: Any, s: Any) -> int:
-    """Lots that one of so many strokes may order or put in: at most as many as replace all that is, or will be, on hand."""
-    count = 0
-    for k in range(a.numbers[STOCKS]):
-        most = s.stock[k, ON_HAND] + STROKES_AT_ONCE * a.stocks[k, MOST_IN]
-        count += 2 + (most // a.stocks[k, ORDER_LOT] if a.stocks[k, ORDER_LOT] > 0 else 0)
-    return count
 
 
 @inlined
