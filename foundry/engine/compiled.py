@@ -216,6 +216,7 @@ def _happen(a: Any, s: Any) -> None:
                 s.worker[who, STATE] == WAITING or s.worker[who, STATE] == ASIDE or s.worker[who, STATE] == GATHERING_STATE):
             call(s, who, LATE_CALL, -1, 0)
     elif kind == GATHER:
+        s.n[RUNS_WAIT] = 1
         poke(s)
     elif kind == EXPIRY:
         if s.lot[who, LOT_STAMP] == stamped:

@@ -112,6 +112,7 @@ def step_out_of_run(s: Any, w: int) -> None:
     else:
         worker[before, MEMBER_NEXT] = worker[w, MEMBER_NEXT]
     worker[run, MEMBERS] -= 1
+    s.n[RUNS_WAIT] = 1
     waits = worker[run, STATE] == CULTURE_STATE or worker[run, STATE] == WAITING
     if worker[run, MEMBERS] == 0 and waits and worker[run, CANCELLED] < 0:
         worker[run, CANCELLED] = CANCELLED_REASON

@@ -57,10 +57,11 @@ from processes.cells import CULTURE, FIELDS
  WORKERS, SPARE_WORKER, BATCHES, SPARE_BATCH, TOKENS, STARTS, STARTS_END, IN_CAP, STARTED, ENDED_BATCHES, WARNINGS, ENDING, AT_H, WATCH_AT,
  PAUSABLE, PAUSABLE_END, STOPPED_ONES, STOPPED_END, SEED, REPLICATION, MOVING, MOVES_TO,
  VISIT_INSTANT, VISITS_NOW, STROKES, SECOND, JUMBLED, FORGETS, EASY_LINES, LOOKED,
- LOOKED_S, LOTS, SPARE_LOT, AVAILABLE) = range(50)
+ LOOKED_S, LOTS, SPARE_LOT, RUNS_WAIT, AVAILABLE) = range(51)
 """Places in ``n``. MOVING, MOVES_TO: token on its way to a step, -1 none; STROKES: so many more surely find room; SECOND: first row of
 this second; JUMBLED 1: a second had too many rows to sort at once; FORGETS 1: rows and records are not kept;
 EASY_LINES: those of the lines in which somebody waits that are EASY; LOOKED, LOOKED_S: whose record OUT is, and when, -1 nobody's;
+RUNS_WAIT 1: runs may form or fill, since tokens came, waited long enough, or a run has come with a free place or lost a member;
 AVAILABLE: first word of the mask of pools that are open and have a free unit, of calendars that are open and of items on hand; after it
 the pools picked for a start."""
 
