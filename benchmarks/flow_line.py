@@ -21,6 +21,7 @@ import simpy
 
 from foundry.events import Kind
 from foundry.scenario import Scenario
+from foundry.streams import EXPONENTIAL, KIND, SCALE, A
 from foundry.tables import Tables, tabulate
 
 STATIONS = 8
@@ -151,22 +152,54 @@ def salabim_line() -> Rival:
     return run
 
 
-def c_line() -> Rival:
-    """The hand-written loop in C, compiled with -O3. Raises FileNotFoundError without a compiler."""
+class Laws(ctypes.Structure):
+    """What the loop in C needs to draw itself: `Laws` in flow_line.c."""
+
+    _fields_ = (("seed", ctypes.c_int64), ("replication", ctypes.c_int64), ("gap_key", ctypes.c_int64), ("service_keys", ctypes.c_void_p),
+                ("gap_mean", ctypes.c_double), ("gap_scale", ctypes.c_double), ("service_mean", ctypes.c_double),
+                ("service_scale", ctypes.c_double))
+
+
+def laws_of(tables: Tables, seed: int, replication: int) -> tuple[Laws, Ints]:
+    """The addresses and laws of a run's draws, and the keys of the services, which must be kept while the laws are used."""
+    keys = np.array([step.duration_key for step in tables.steps], np.int64)
+    gap, service = tables.laws[tables.gap_law], tables.laws[tables.steps[0].duration_law]
+    assert gap[KIND] == service[KIND] == EXPONENTIAL
+    return Laws(seed, replication, tables.gap_key, keys.ctypes.data, gap[A], gap[SCALE], service[A], service[SCALE]), keys
+
+
+def c_line(tables: Tables | None = None, draws: Draws | None = None, log: npt.NDArray[np.void] | None = None) -> Rival:
+    """The hand-written loop in C, compiled with -O3. Raises FileNotFoundError without a compiler.
+
+    With the ``log`` of a run of ours, its draws and its tables, seed 1 and replication 0, it does all that we do: it draws the durations
+    itself and writes the log. Raises ValueError when that is not the same to the byte.
+    """
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
         raise FileNotFoundError("no C compiler on the path")
     library = Path(tempfile.mkdtemp(prefix="flow_line-")) / "flow_line.so"
-    subprocess.run([compiler, "-O3", "-march=native", "-shared", "-fPIC", "-o", library, Path(__file__).with_suffix(".c")], check=True)
+    subprocess.run([compiler, "-O3", "-march=native", "-shared", "-fPIC", "-o", library, Path(__file__).with_suffix(".c"), "-lm"],
+                   check=True)
     function = ctypes.CDLL(str(library)).flow_line
     shutil.rmtree(library.parent)
     function.restype = ctypes.c_int64
 
+    room = None if log is None else np.empty(len(log), log.dtype)
+    finished = 0 if log is None else int(log["reason"][log["kind"] == Kind.LEFT][0])
+    laws, keys = (None, None) if tables is None else laws_of(tables, 1, 0)
+
     def run(draws: Draws) -> float:
         jobs = len(draws.gaps)
-        came, left = np.empty(jobs, np.int64), np.empty(jobs, np.int64)
+        came, left, count = np.empty(jobs, np.int64), np.empty(jobs, np.int64), ctypes.c_int64(0)
         places = [ctypes.c_void_p(x.ctypes.data) for x in (draws.gaps, draws.services, came, left)]
-        assert function(ctypes.c_int64(jobs), ctypes.c_int64(STATIONS), *places) == jobs * (STATIONS + 1)
+        rows = ctypes.c_void_p(None if room is None else room.ctypes.data)
+        events = function(ctypes.c_int64(jobs), ctypes.c_int64(STATIONS), *places, rows, ctypes.c_int32(finished), ctypes.byref(count),
+                          None if laws is None else ctypes.byref(laws))
+        assert events == jobs * (STATIONS + 1) and (keys is None or len(keys) == STATIONS)
         return float((left - came).mean())
 
+    if draws is not None and log is not None and room is not None:
+        run(draws)
+        if room.tobytes() != log.tobytes():
+            raise ValueError("the log of the loop in C is not that of our run")
     return run

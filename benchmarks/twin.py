@@ -14,7 +14,8 @@ first_call_s                         wall time of the first call, in which numba
 On the plain flow line of `flow_line.py`, without a log, for the others keep none; each job is nine events, and the others get the
 durations that our draws gave. Their mean flow times must be ours, or the benchmark fails. null: the reason stands in ``missing``.
 
-flow_line_over_c                     time of an event over that in a hand-written C loop, -O3
+flow_line_over_c                     time of an event over that in a hand-written C loop, -O3, which reads durations where ours draws them
+flow_line_over_c_same_work           the same when C draws the durations too, and both return the event log, the same to the byte
 flow_line_over_simpy_resource        time of an event with SimPy's own Resource over ours
 over_ciw, over_salabim               the same for ciw and salabim (pip install '.[bench]')
 cost_per_batch_1e6_over_200          time of a batch in a run of a million over that in runs of 200; memory is used again
@@ -102,8 +103,9 @@ def rivals(rounds: int) -> tuple[dict[str, float], dict[str, str]]:
     """CPU seconds of a flow-line event: ours and each rival's, median of rounds in turn; and why a rival is missing."""
     tables = line(JOBS)
     arrays = arrays_of(tables)
-    draws, flow = draws_of(compiled.run_arrays(tables, arrays, 1, 0).events, JOBS)
-    times: dict[str, list[float]] = {"ours": []}
+    log = compiled.run_arrays(tables, arrays, 1, 0).events
+    draws, flow = draws_of(log, JOBS)
+    times: dict[str, list[float]] = {"ours": [], "ours_log": []}
     there: dict[str, tuple[Rival, Draws, float]] = {}
     missing: dict[str, str] = {}
     for name, (make, jobs) in RIVALS.items():
@@ -111,9 +113,12 @@ def rivals(rounds: int) -> tuple[dict[str, float], dict[str, str]]:
             there[name] = make(), draws.first(jobs), float(flow[:jobs].mean())
         except (ImportError, OSError) as error:
             missing[name] = f"{type(error).__name__}: {error}"
+    if "c" in there:
+        there["c_log"] = c_line(tables, draws, log), draws, float(flow.mean())
     for _ in range(rounds):
-        seconds = cpu(lambda r: compiled.run_arrays(tables, arrays, 1, r, log=False), 0)
-        times["ours"].append(seconds / JOBS / (STATIONS + 1))
+        for name, keeps in (("ours", False), ("ours_log", True)):
+            seconds = cpu(lambda r, keeps=keeps: compiled.run_arrays(tables, arrays, 1, r, log=keeps), 0)
+            times[name].append(seconds / JOBS / (STATIONS + 1))
         for name, (rival, their, expected) in there.items():
             times.setdefault(name, []).append(_timed(name, rival, their, expected) / len(their.gaps) / (STATIONS + 1))
     return {name: median(values) for name, values in times.items()}, missing
@@ -164,9 +169,12 @@ def main() -> None:
         "kernel_share": round(1 - fast_bare / fast, 3),
         "two_thread_efficiency": round(share, 3), "two_thread_cpu_efficiency": round(cpu_share, 3),
         "plant_years_per_minute_2_threads": round(per_minute * run.h_s / YEAR_S), "ns_per_event": round(1e9 * fast / run.happened),
-        "flow_line_over_c": over(times, "ours", "c"), "flow_line_over_simpy_resource": over(times, "simpy_resource", "ours"),
+        "flow_line_over_c": over(times, "ours", "c"), "flow_line_over_c_same_work": over(times, "ours_log", "c_log"),
+        "flow_line_over_simpy_resource": over(times, "simpy_resource", "ours"),
         "over_ciw": over(times, "ciw", "ours"), "over_salabim": over(times, "salabim", "ours"),
-        "flow_line_ns_per_event": round(1e9 * times["ours"]), **growth_of_cost(), "first_call_s": round(first, 2), "missing": missing}
+        "flow_line_ns_per_event": round(1e9 * times["ours"]),
+        "flow_line_with_log_ns_per_event": round(1e9 * times["ours_log"]),
+        **growth_of_cost(), "first_call_s": round(first, 2), "missing": missing}
     print(json.dumps(told, indent=2))
 
 

@@ -54,7 +54,7 @@ BASE_S, PER_S, STEP_HAZARDS, STEP_ON_DOWN = 0, 1, 2, 2 + len(CAUSES)
 
 NEED_POOLS, NEED_POOLS_END, NEED_COUNT, FOR_S, PEOPLE, RESUME_LINE = range(6)       # RESUME_LINE: if stopped with it and all later ones
 HOLD_POOL, HOLD_COUNT, HOLD_FLOATS, KEEP = range(4)                                 # KEEP + next step: 1 kept
-LINE_NEEDS, LINE_NEEDS_END, LINE_HOLDS, LINE_HOLDS_END, PLANNED_S, LINE_START_ON, RESERVE, RESUMES, UNHINDERED, MASK, MORE_MASK = range(11)
+LINE_NEEDS, LINE_NEEDS_END, LINE_HOLDS, LINE_HOLDS_END, PLANNED_S, RESERVE, RESUMES, UNHINDERED, MASK, MORE_MASK = range(10)
 """Columns of ``lines``. RESUMES 1: stopped work goes on; UNHINDERED 1: it needs nothing, so it starts first; MASK: a bit for each
 pool and behind them for each calendar and taking; MORE_MASK: place in ``lists`` of the words behind the first."""
 BAND_GO, BAND_DEVIATION, BAND_REASON, BAND_FLOATS = range(4)
@@ -226,7 +226,7 @@ class _Numbering:
         for bit in pools:
             words[bit // WORD] |= 1 << bit % WORD
         unhindered = not (needs or holds or resumes or start_on >= 0 or cancels or gathers or takes)
-        self.lines.append([*self._list(needs), *self._list(holds), planned_s, start_on, reserve, int(resumes), int(unhindered), words[0],
+        self.lines.append([*self._list(needs), *self._list(holds), planned_s, reserve, int(resumes), int(unhindered), words[0],
                            self._list(words[1:])[0]])
         return len(self.lines) - 1
 

@@ -216,6 +216,7 @@ def _happen(a: Any, s: Any) -> None:
                 s.worker[who, STATE] == WAITING or s.worker[who, STATE] == ASIDE or s.worker[who, STATE] == GATHERING_STATE):
             call(s, who, LATE_CALL, -1, 0)
     elif kind == GATHER:
+        s.n[RUNS_WAIT] = 1
         poke(s)
     elif kind == EXPIRY:
         if s.lot[who, LOT_STAMP] == stamped:
@@ -249,10 +250,8 @@ def _next_instant(a: Any, s: Any) -> None:
     after = s.heap[0, heap.TIME] if n[HEAP] > 0 else NEVER
     end = n[NOW] + 1 if n[ENDING] == 1 else a.numbers[H_S] if n[AT_H] == 0 and a.numbers[H_S] >= 0 else NEVER
     now = min(after, end, n[WATCH_AT])
-    if now > n[NOW] and n[ROWS] > n[SECOND] + 1:
+    if now > n[NOW]:
         close_second(s)
-    elif now > n[NOW]:
-        n[SECOND] = n[ROWS]
     n[NOW] = now
     ends = False
     if n[NOW] == end:
@@ -272,12 +271,12 @@ def _close_rows(a: Any, s: Any) -> None:
     """Unfinished intervals are written with time_s = H and open = 1 (L2)."""
     for u in range(a.numbers[UNITS]):
         if s.unit[u, SHOWN] >= 0:
-            put_state(s, u, s.n[NOW], 1)
+            put_state(s, u, 1)
     for w in range(a.numbers[UNITS], s.n[WORKERS]):
         if s.worker[w, LIFE] != 0:
             _close_token(a, s, w)
     for k in range(s.n[STARTS], s.n[STARTS_END]):
-        put(s, s.n[NOW], s.starts[k, 0], QUEUED_KIND, s.starts[k, 1], 0, 0, -1, -1, -1, -1, -1.0, a.numbers[R_CAP], 1)
+        put(s, s.starts[k, 0], QUEUED_KIND, s.starts[k, 1] << 28, NOWHERE, -1, -1, -1.0, a.numbers[R_CAP], 1)
 
 
 @inlined
@@ -291,8 +290,7 @@ def _close_token(a: Any, s: Any, w: int) -> None:
     member = state == GATHERING_STATE or worker[w, RUN] >= 0
     reason = a.numbers[R_GATHER] if member else a.numbers[R_JOIN] if state == JOINING else a.numbers[R_ASIDE] if state == ASIDE else 0
     value = s.culture[w, AMOUNT] if state == WORKING_STATE and worker[w, STOPPED_BEFORE] == 0 and not member else -1.0
-    put(s, s.n[NOW], worker[w, SINCE_S], kind, worker[w, BATCH], 0, worker[w, NUMBER], worker[w, STEP], worker[w, ATTEMPT], -1,
-        worker[w, RUN_NUMBER], value, reason, 1)
+    put(s, worker[w, SINCE_S], kind, worker[w, ORDER], visit_of(s, w), -1, worker[w, RUN_NUMBER], value, reason, 1)
 
 
 __all__ = ["Arrays", "arrays_of", "run", "run_arrays", "unsupported"]

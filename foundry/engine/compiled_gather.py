@@ -30,6 +30,7 @@ def gather(a: Any, s: Any, w: int) -> int:
     worker[w, SINCE_S], worker[w, STATE] = now, GATHERING_STATE
     worker[w, WHERE], worker[w, READY] = IN_GATHER, WAITS_READY
     enter(s, w, a.steps[step, GATHER_LINE])
+    s.n[RUNS_WAIT] = 1
     due(a, s, a.steps[step, GATHER_S], GATHER, worker[w, BATCH], worker[w, NUMBER], w, 0)
     return WAITS
 
@@ -44,6 +45,7 @@ def _note_member(a: Any, s: Any, w: int) -> None:
 @kernel
 def form_runs(a: Any, s: Any) -> None:
     """Free places of runs that stand in line are taken; full runs form, and those whose first member has waited long enough."""
+    s.n[RUNS_WAIT] = 0
     for k in range(a.numbers[GATHERINGS], a.numbers[GATHERINGS_END]):
         step = a.lists[k]
         if s.line[a.steps[step, GATHER_LINE], HEAD] >= 0:

@@ -234,6 +234,7 @@ def _stand(a: Any, s: Any, w: int) -> int:
             wanted &= ~(1 << (hold - first))
         u = s.unit[u, UNIT_NEXT]
     enter(s, w, a.steps[step, STEP_LINE] + wanted)
+    s.n[RUNS_WAIT] |= worker[w, IS_RUN]
     return WAITS
 
 

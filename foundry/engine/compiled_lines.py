@@ -51,21 +51,26 @@ def _open_line(s: Any, line: int) -> None:
     s.n[EASY_LINES] += s.line[line, EASY]
 
 
+@inlined
+def cut(rows: Any, w: int, before_column: int, next_column: int, ends: Any, of: int, first_column: int, last_column: int) -> None:
+    """Take a row out of the list that two of its columns make; ``ends`` has the first and the last of each list."""
+    before, after = rows[w, before_column], rows[w, next_column]
+    if before < 0:
+        ends[of, first_column] = after
+    else:
+        rows[before, next_column] = after
+    if after < 0:
+        ends[of, last_column] = before
+    else:
+        rows[after, before_column] = before
+
+
 @kernel
 def step_out(s: Any, w: int) -> None:
     """Take a worker out of its line."""
-    worker = s.worker
-    line = worker[w, LINE]
-    before, after = worker[w, LINE_BEFORE], worker[w, LINE_NEXT]
-    if before < 0:
-        s.line[line, HEAD] = after
-    else:
-        worker[before, LINE_NEXT] = after
-    if after < 0:
-        s.line[line, TAIL] = before
-    else:
-        worker[after, LINE_BEFORE] = before
-    worker[w, LINE] = -1
+    line = s.worker[w, LINE]
+    cut(s.worker, w, LINE_BEFORE, LINE_NEXT, s.line, line, HEAD, TAIL)
+    s.worker[w, LINE] = -1
     if s.line[line, HEAD] < 0:
         place, last = s.line[line, PLACE], s.n[ACTIVE] - 1
         moved = s.line[last, ACTIVE_LINE]

@@ -22,7 +22,7 @@ def hand_out(a: Any, s: Any) -> None:
     n = s.n
     n[POKED] = 0
     _count_round(s)
-    if a.numbers[ANY_GATHER] == 1:
+    if n[RUNS_WAIT] == 1:
         form_runs(a, s)
     if n[RESERVING] == 1:
         for p in range(a.numbers[POOLS]):

@@ -8,7 +8,7 @@ from typing import Any
 
 from foundry.engine.arrays import *
 from foundry.engine.compiled_latent import sample_cells
-from foundry.engine.compiled_lines import step_out, withdraw
+from foundry.engine.compiled_lines import cut, step_out, withdraw
 from foundry.engine.compiled_starts import new_token
 from foundry.engine.compiled_state import *
 from foundry.streams import fold
@@ -48,17 +48,8 @@ def fork(a: Any, s: Any, w: int, row: int) -> None:
 @kernel
 def forget_side(s: Any, side: int) -> None:
     """The batch does not wait for a side token any more."""
-    worker = s.worker
-    b, before, after = worker[side, OF_BATCH], worker[side, SIDE_BEFORE], worker[side, SIDE_NEXT]
-    if before < 0:
-        s.batch[b, FIRST_SIDE] = after
-    else:
-        worker[before, SIDE_NEXT] = after
-    if after < 0:
-        s.batch[b, LAST_SIDE] = before
-    else:
-        worker[after, SIDE_BEFORE] = before
-    worker[side, FORKED_AT] = -1
+    cut(s.worker, side, SIDE_BEFORE, SIDE_NEXT, s.batch, s.worker[side, OF_BATCH], FIRST_SIDE, LAST_SIDE)
+    s.worker[side, FORKED_AT] = -1
 
 
 @inlined
@@ -112,6 +103,7 @@ def step_out_of_run(s: Any, w: int) -> None:
     else:
         worker[before, MEMBER_NEXT] = worker[w, MEMBER_NEXT]
     worker[run, MEMBERS] -= 1
+    s.n[RUNS_WAIT] = 1
     waits = worker[run, STATE] == CULTURE_STATE or worker[run, STATE] == WAITING
     if worker[run, MEMBERS] == 0 and waits and worker[run, CANCELLED] < 0:
         worker[run, CANCELLED] = CANCELLED_REASON

@@ -56,7 +56,7 @@ def arrive(a: Any, s: Any, number: int, planned_s: int) -> None:
     _plan(a, s, number + 1)
     if a.numbers[WIP_CAP] > 0 and (n[IN_CAP] >= a.numbers[WIP_CAP] or n[STARTS] < n[STARTS_END]):
         if a.numbers[R_LOST] >= 0:
-            put(s, n[NOW], n[NOW], QUEUED_KIND, number, 0, 0, -1, -1, -1, -1, -1.0, a.numbers[R_LOST], 0)
+            put(s, n[NOW], QUEUED_KIND, number << 28, NOWHERE, -1, -1, -1.0, a.numbers[R_LOST], 0)
         else:
             s.starts[n[STARTS_END], 0], s.starts[n[STARTS_END], 1] = n[NOW], number
             n[STARTS_END] += 1
@@ -147,7 +147,7 @@ def leave_cap(a: Any, s: Any, b: int) -> None:
     if n[STARTS] < n[STARTS_END]:
         since, number = s.starts[n[STARTS], 0], s.starts[n[STARTS], 1]
         n[STARTS] += 1
-        put(s, n[NOW], since, QUEUED_KIND, number, 0, 0, -1, -1, -1, -1, -1.0, a.numbers[R_CAP], 0)
+        put(s, since, QUEUED_KIND, number << 28, NOWHERE, -1, -1, -1.0, a.numbers[R_CAP], 0)
         n[IN_CAP] += 1
         due(a, s, 0, ARRIVAL, 0, number, number, since)
     elif a.numbers[PLANNED] == 0 and n[STARTED] < a.numbers[AT_MOST]:

@@ -57,10 +57,11 @@ from processes.cells import CULTURE, FIELDS
  WORKERS, SPARE_WORKER, BATCHES, SPARE_BATCH, TOKENS, STARTS, STARTS_END, IN_CAP, STARTED, ENDED_BATCHES, WARNINGS, ENDING, AT_H, WATCH_AT,
  PAUSABLE, PAUSABLE_END, STOPPED_ONES, STOPPED_END, SEED, REPLICATION, MOVING, MOVES_TO,
  VISIT_INSTANT, VISITS_NOW, STROKES, SECOND, JUMBLED, FORGETS, EASY_LINES, LOOKED,
- LOOKED_S, LOTS, SPARE_LOT, AVAILABLE) = range(50)
-"""Places in ``n``. MOVING, MOVES_TO: token on its way to a step, -1 none; STROKES: so many more surely find room; SECOND: first row of
-this second; JUMBLED 1: a second had too many rows to sort at once; FORGETS 1: rows and records are not kept;
+ LOOKED_S, LOTS, SPARE_LOT, RUNS_WAIT, AVAILABLE) = range(51)
+"""Places in ``n``. MOVING, MOVES_TO: token on its way to a step, -1 none; STROKES: so many more surely find room; SECOND: number of
+rows of this second; JUMBLED 1: a second had too many rows to sort at once; FORGETS 1: rows and records are not kept;
 EASY_LINES: those of the lines in which somebody waits that are EASY; LOOKED, LOOKED_S: whose record OUT is, and when, -1 nobody's;
+RUNS_WAIT 1: runs may form or fill, since tokens came, waited long enough, or a run has come with a free place or lost a member;
 AVAILABLE: first word of the mask of pools that are open and have a free unit, of calendars that are open and of items on hand; after it
 the pools picked for a start."""
 
@@ -91,11 +92,11 @@ TO_JOIN, TO_CULTURE, TO_QUEUE, TO_LINE, TO_LINE_OR_ASIDE, TO_STAND, TO_ASIDE, TO
 """What a token does next, beside the next step."""
 
 (POOL, UNIT_NUMBER, HOLDER, UNIT_JOB, BUSY, DOWN, DIRTY, FAILS_LATE, RUNS, PLANS_DUE, FAILURES, CLOCK, TO_FAILURE, SHOWN_S, UNIT_NEXT, USE,
- FRESH, KEEPERS, SHOWN, WANTED, USED_BY, CHANGED) = (*range(19), 23, 28, 29)
-"""Columns of ``unit``. USE: need or hold it was taken for; FRESH: a hold taken with this visit; SHOWN, WANTED: kind, batch, token, step and
-attempt of a state, kind -1 for none; USED_BY: batch that took it last; CHANGED: VISIT that last began with its changeover. Behind them the
-number of jobs of each kind."""
-JOBS_DONE = 30
+ FRESH, KEEPERS, SHOWN, SHOWN_WHO, SHOWN_AT, WANTED, WANTED_WHO, WANTED_AT, USED_BY, CHANGED) = range(26)
+"""Columns of ``unit``. USE: need or hold it was taken for; FRESH: a hold taken with this visit; SHOWN, WANTED: kind of a state, -1 none,
+and whose it is (`NOBODY`); USED_BY: batch that took it last; CHANGED: VISIT that last began with its changeover. Behind them the number of
+jobs of each kind."""
+JOBS_DONE = 26
 
 POOL_OPEN, CLOSING, FREE, FIRST_FREE, KEPT_BACK, WANTED_NOW, LEFT_OVER, ASKED = range(8)
 """Columns of ``pool``. FIRST_FREE: no unit is free in words before; KEPT_BACK: reserved; the last three are scratch."""
@@ -119,6 +120,13 @@ TO_WORKER, TO_LIFE, CALL, CALL_UNIT, CALL_VALUE = range(5)      # of ``urgent``;
 DOWN_CALL, SHUT_CALL, LATE_CALL, LEAVE_CALL, ABORT_CALL, START_CALL = range(6)
 FINISH, PART, FAILURE, JOB_END, MAINTENANCE_DUE, SHIFT_DUE, TARGET, LATEST_DUE, GATHER, EXPIRY, DELIVERY, ARRIVAL = range(12)
 LAST_BATCH = (1 << 31) - 1          # batch number of a unit's job: after every batch
+LAST_TOKEN = (1 << 28) - 1          # a token's number is the lower part of its ORDER
+
+NOBODY, NOWHERE = -1, 0
+"""A row of the log tells of ``who``, the ORDER of a token, ``at`` a visit (`visit_of`); both sort as batch, token, step and attempt do."""
+FEW = 512                           # rows of one second that are sorted by insertion
+ROW_SINCE, ROW_WHAT, ROW_AT, ROW_PLACE, ROW_WHY = range(5)
+"""Columns of ``second``, in the order of the log: WHAT is kind and who, PLACE resource and unit, WHY reason and whether it is open."""
 
 _POSITIONS = np.zeros(37, dtype=np.int64)
 _POSITIONS[[(1 << bit) % 37 for bit in range(UNITS_A_WORD)]] = range(UNITS_A_WORD)
@@ -177,6 +185,8 @@ class State(NamedTuple):
     truth_keys: Ints                # `TRUTH` as integers: time; batch, step and attempt
     truth: Floats                   # the same memory as floats
     rows: Any                       # events.EVENTS
+    second: Ints                    # rows of this second, in the order in which they came
+    values: Floats                  # of these rows
     places: Ints                    # scratch of `close_second`
     pool: Ints
     free: Ints                      # bits of free units
@@ -191,7 +201,8 @@ TRUTH = np.dtype([("time_s", "<i8"), ("batch", "<i4"), ("step", "<i2"), ("attemp
 TRUTH_LATENT = 2                    # words before the latent fields
 WIDTHS = {"worker": WORKER_COLUMNS, "record": len(FIELDS), "culture": CULTURE + 3, "heap": 4, "urgent": 5, "normal": 2, "starts": 2,
           "warnings": WARNING_COLUMNS, "truth": TRUTH_LATENT + len(FIELDS), "truth_keys": TRUTH_LATENT + len(FIELDS), "pool": POOL_COLUMNS,
-          "line": LINE_COLUMNS, "calendar": 2, "stock": STOCK_COLUMNS, "lot": LOT_COLUMNS}
+          "line": LINE_COLUMNS, "calendar": 2, "stock": STOCK_COLUMNS, "lot": LOT_COLUMNS,
+          "second": ROW_WHY + 1}
 """Columns that every state has (`Board`)."""
 
 
@@ -216,7 +227,8 @@ def new_state(a: Arrays) -> State:
         batch=integers(64, OUTCOMES + count[PANELS]), results=floats(64, count[BRANCHES] + count[ASSAYS]),
         heap=integers(16 * workers + lots, 4), urgent=integers(16 * workers, 5), normal=integers(16 * workers, 2),
         starts=integers(64, 2), warnings=integers(16 * workers, WARNING_COLUMNS),
-        truth_keys=_words(truth, np.int64), truth=_words(truth, np.float64), rows=np.empty(65536 + lots, EVENTS), places=integers(FEW),
+        truth_keys=_words(truth, np.int64), truth=_words(truth, np.float64), rows=np.empty(65536 + lots, EVENTS),
+        second=integers(32 * workers, ROW_WHY + 1), values=floats(32 * workers), places=integers(32 * workers),
         pool=integers(pools, POOL_COLUMNS), free=integers(a.pools[-1, FREE_WORDS_END] if pools else 0),
         line=integers(count[LINES], LINE_COLUMNS), calendar=integers(len(a.calendars), 2),
         stock=integers(count[STOCKS], STOCK_COLUMNS), lot=integers(lots, LOT_COLUMNS), scratch=floats(HAZARD + 5))
@@ -283,13 +295,12 @@ def _clear_unit(a: Any, s: Any, p: int, number: int) -> None:
     worker[u, TAKEN] = worker[u, HELD] = worker[u, LINE] = -1
 
 
-FEW = 512                           # rows of one second that are sorted by insertion
-STROKES_AT_ONCE = 8                 # as many strokes as find room do not look for it
+STROKES_AT_ONCE = 16                # as many strokes as find room do not look for it
 
 
 @inlined
 def _asked(a: Any, s: Any) -> Any:
-    """Rows that so many strokes need at most: workers, batches, due, calls, going on, starts, warnings, records, lots, log."""
+    """Rows that so many strokes need at most: workers, batches, due, calls, going on, starts, warnings, records, lots, this second, log."""
     n, strokes = s.n, STROKES_AT_ONCE
     workers = n[WORKERS] + strokes * (len(a.branches) + 2 + n[TOKENS] * a.numbers[ANY_GATHER])
     live = strokes * (workers + a.numbers[UNITS] + 64)
@@ -298,9 +309,9 @@ def _asked(a: Any, s: Any) -> Any:
         most = s.stock[k, ON_HAND] + strokes * a.stocks[k, MOST_IN]
         lots += strokes * (2 + (most // a.stocks[k, ORDER_LOT] if a.stocks[k, ORDER_LOT] > 0 else 0))
     taken = live * a.numbers[MOST_TAKES] + n[LOTS] + lots
+    rows = n[SECOND] + 2 * live + taken + n[STARTS_END] + strokes * (REREADS + 200)
     return (workers, n[BATCHES] + 2 * strokes, n[HEAP] + live + 2 * lots, n[URGENT_END] + live, n[NORMAL_END] + live,
-            n[STARTS_END] + 2 * strokes, n[WARNINGS] + live, n[TRUTHS] + 8 * strokes, n[LOTS] + lots,
-            n[ROWS] + 2 * live + taken + strokes * (REREADS + 200))
+            n[STARTS_END] + 2 * strokes, n[WARNINGS] + live, n[TRUTHS] + 8 * strokes, n[LOTS] + lots, rows, n[ROWS] + rows)
 
 
 @inlined
@@ -312,10 +323,10 @@ def cramped(a: Any, s: Any) -> bool:
 
 @kernel
 def _short_of_room(a: Any, s: Any) -> bool:
-    workers, batches, due, calls, normal, starts, warnings, truths, lots, rows = _asked(a, s)
+    workers, batches, due, calls, normal, starts, warnings, truths, lots, second, rows = _asked(a, s)
     if (workers > len(s.worker) or batches > len(s.batch) or due > len(s.heap) or calls > len(s.urgent) or normal > len(s.normal)
             or starts > len(s.starts) or warnings > len(s.warnings) or truths > len(s.truth) or rows > len(s.rows)
-            or lots > len(s.lot)):
+            or lots > len(s.lot) or second > len(s.second)):
         return True
     s.n[STROKES] = STROKES_AT_ONCE - 1
     return False
@@ -323,10 +334,10 @@ def _short_of_room(a: Any, s: Any) -> bool:
 
 def grown(a: Arrays, s: State) -> State:
     """The same state with longer arrays, where the room that `cramped` asks for is not left or nearly used up."""
-    workers, batches, due, calls, normal, starts, warnings, truths, lots, rows = map(int, getattr(_asked, "py_func", _asked)(a, s))
+    workers, batches, due, calls, normal, starts, warnings, truths, lots, second, rows = map(int, getattr(_asked, "py_func", _asked)(a, s))
     asked = {"worker": workers, "past": workers, "record": workers, "culture": workers, "batch": batches, "results": batches, "heap": due,
              "urgent": calls, "normal": normal, "starts": starts, "warnings": warnings, "lot": lots,
-             "rows": rows}
+             "second": second, "values": second, "places": second, "rows": rows}
     longer = {name: _longer(getattr(s, name), count) for name, count in asked.items()}
     truth = _longer(s.truth_keys.reshape(-1).view(TRUTH), truths)
     return s._replace(**longer, truth_keys=_words(truth, np.int64), truth=_words(truth, np.float64))
@@ -400,26 +411,24 @@ def position(bits: int) -> int:
 
 
 @inlined
-def put(s: Any, time: int, since: int, kind: int, batch: int, product: int, token: int, step: int, attempt: int, resource: int, unit: int,
-        value: float, reason: int, still_open: int) -> None:
-    """Append a row to the log, in the columns of `events.EVENTS`, if rows are kept."""
+def visit_of(s: Any, w: int) -> int:
+    """Step and attempt of a worker as one number; NOWHERE is neither."""
+    return int(((s.worker[w, STEP] + 1) << 16) + s.worker[w, ATTEMPT] + 1)
+
+
+@inlined
+def put(s: Any, since: int, kind: int, who: int, at: int, resource: int, unit: int, value: float, reason: int, still_open: int) -> None:
+    """A row of the log ends now, if rows are kept."""
     if s.n[FORGETS] == 1:
         return
-    row = s.rows[s.n[ROWS]]
-    row["time_s"] = time
-    row["since_s"] = since
-    row["kind"] = kind
-    row["batch"] = batch
-    row["product"] = product
-    row["token"] = token
-    row["step"] = step
-    row["attempt"] = attempt
-    row["resource"] = resource
-    row["unit"] = unit
-    row["value"] = value
-    row["reason"] = reason
-    row["open"] = still_open
-    s.n[ROWS] += 1
+    k = s.n[SECOND]
+    s.second[k, ROW_SINCE] = since
+    s.second[k, ROW_WHAT] = (plain(kind) << 59) + who + 1
+    s.second[k, ROW_AT] = at
+    s.second[k, ROW_PLACE] = (plain(resource + 1) << 32) + unit + 1
+    s.second[k, ROW_WHY] = (reason << 1) + still_open
+    s.values[k] = value
+    s.n[SECOND] = k + 1
 
 
 @inlined
@@ -430,7 +439,4 @@ def note(s: Any, w: int, kind: int, since: int, value: float, reason: int, resou
 
 @kernel
 def _note(s: Any, w: int, kind: int, since: int, value: float, reason: int, resource: int) -> None:
-    put(s, s.n[NOW], since, kind, s.worker[w, BATCH], 0, s.worker[w, NUMBER], s.worker[w, STEP], s.worker[w, ATTEMPT], resource,
-        s.worker[w, RUN_NUMBER], value, reason, 0)
-
-
+    put(s, since, kind, s.worker[w, ORDER], visit_of(s, w), resource, s.worker[w, RUN_NUMBER], value, reason, 0)

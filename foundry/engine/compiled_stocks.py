@@ -170,8 +170,5 @@ def _changed(a: Any, s: Any, k: int) -> None:
 def _note_lot(a: Any, s: Any, lot: int, kind: int, items: int, w: int) -> None:
     """A row about a lot, by the visit of worker ``w`` or (-1) by none."""
     resource = a.numbers[FIRST_STOCK] + s.lot[lot, LOT_STOCK]
-    if w < 0:
-        put(s, s.n[NOW], s.n[NOW], kind, -1, -1, -1, -1, -1, resource, s.lot[lot, LOT_NUMBER], float(items), 0, 0)
-    else:
-        put(s, s.n[NOW], s.n[NOW], kind, s.worker[w, BATCH], 0, s.worker[w, NUMBER], s.worker[w, STEP], s.worker[w, ATTEMPT], resource,
-            s.lot[lot, LOT_NUMBER], float(items), 0, 0)
+    who, at = (plain(NOBODY), plain(NOWHERE)) if w < 0 else (s.worker[w, ORDER], visit_of(s, w))
+    put(s, s.n[NOW], kind, who, at, resource, s.lot[lot, LOT_NUMBER], float(items), 0, 0)

@@ -37,68 +37,73 @@ def mark_list(a: Any, s: Any, w: int, head: int, kind: int) -> None:
 
 @kernel
 def _mark_from(a: Any, s: Any, u: int, kind: int, w: int) -> None:
+    who, at = _label(a, s, w)
     while u >= 0:
-        mark_unit(a, s, u, kind, w)
+        _want(a, s, u, kind, who, at)
         u = s.unit[u, UNIT_NEXT]
 
 
 @inlined
 def mark_unit(a: Any, s: Any, u: int, kind: int, w: int) -> None:
     """The same of one unit."""
-    if is_token(a, w):
-        _want(s, u, kind, s.worker[w, BATCH], s.worker[w, NUMBER], s.worker[w, STEP], s.worker[w, ATTEMPT])
-    else:
-        _want(s, u, kind, -1, -1, -1, -1)
-    show(a, s, u)
+    who, at = _label(a, s, w)
+    _want(a, s, u, plain(kind), who, at)
 
 
 @inlined
-def _want(s: Any, u: int, kind: int, batch: int, token: int, step: int, attempt: int) -> None:
-    """The state of a unit that is not down; kind NO_STATE: free."""
+def _label(a: Any, s: Any, w: int) -> tuple[int, int]:
+    """Who has a unit, and in which visit; nobody for a job."""
+    return (s.worker[w, ORDER], visit_of(s, w)) if is_token(a, w) else (plain(NOBODY), plain(NOWHERE))
+
+
+@inlined
+def _want(a: Any, s: Any, u: int, kind: int, who: int, at: int) -> None:
+    """The state of a unit while it is not down; kind NO_STATE: free."""
     s.unit[u, WANTED] = kind
-    s.unit[u, WANTED + 1] = batch
-    s.unit[u, WANTED + 2] = token
-    s.unit[u, WANTED + 3] = step
-    s.unit[u, WANTED + 4] = attempt
+    s.unit[u, WANTED_WHO] = who
+    s.unit[u, WANTED_AT] = at
+    if s.unit[u, DOWN] == 0:
+        _show(a, s, u, kind, who, at)
 
 
 @inlined
 def show_plain(a: Any, s: Any, u: int, kind: int) -> None:
     """A state without a holder."""
-    _want(s, u, kind, -1, -1, -1, -1)
-    show(a, s, u)
+    _want(a, s, u, plain(kind), plain(NOBODY), plain(NOWHERE))
 
 
 @kernel
 def show(a: Any, s: Any, u: int) -> None:
-    """Close the row of the state in the log, if the unit is in another by now, and open the next. Down comes first (L3)."""
-    unit, now = s.unit, s.n[NOW]
-    down = unit[u, DOWN] == 1
-    kind = DOWN_KIND if down else unit[u, WANTED]
-    shown = unit[u, SHOWN]
-    same = shown == kind
-    if same and not down and kind != NO_STATE:
-        for k in range(1, 5):
-            same = same and unit[u, SHOWN + k] == unit[u, WANTED + k]
-    if same:
+    """The unit went down, came up or was given back. Down comes first (L3)."""
+    unit = s.unit
+    if unit[u, DOWN] == 1:
+        _show(a, s, u, plain(DOWN_KIND), plain(NOBODY), plain(NOWHERE))
+    else:
+        _show(a, s, u, unit[u, WANTED], unit[u, WANTED_WHO], unit[u, WANTED_AT])
+
+
+@kernel
+def _show(a: Any, s: Any, u: int, kind: int, who: int, at: int) -> None:
+    """Close the row of the state in the log, if the unit is in another by now, and open the next."""
+    unit, now, shown = s.unit, s.n[NOW], s.unit[u, SHOWN]
+    if shown == kind and (kind == NO_STATE or (unit[u, SHOWN_WHO] == who and unit[u, SHOWN_AT] == at)):
         return
     if shown != NO_STATE and now > unit[u, SHOWN_S]:
-        put_state(s, u, now, 0)
+        put_state(s, u, 0)
     if unit[u, RUNS] == 1:
         _working_clock(a, s, u, kind)
     unit[u, SHOWN] = kind
-    for k in range(1, 5):
-        unit[u, SHOWN + k] = -1 if down else unit[u, WANTED + k]
+    unit[u, SHOWN_WHO] = who
+    unit[u, SHOWN_AT] = at
     unit[u, SHOWN_S] = now
 
 
 @inlined
-def put_state(s: Any, u: int, time: int, still_open: int) -> None:
+def put_state(s: Any, u: int, still_open: int) -> None:
     """The row of the state that a unit is in."""
     unit = s.unit
-    batch = unit[u, SHOWN + 1]
-    put(s, time, unit[u, SHOWN_S], unit[u, SHOWN], batch, -1 if batch < 0 else 0, unit[u, SHOWN + 2], unit[u, SHOWN + 3],
-        unit[u, SHOWN + 4], unit[u, POOL], unit[u, UNIT_NUMBER], -1.0, 0, still_open)
+    put(s, unit[u, SHOWN_S], unit[u, SHOWN], unit[u, SHOWN_WHO], unit[u, SHOWN_AT], unit[u, POOL], unit[u, UNIT_NUMBER], -1.0, 0,
+        still_open)
 
 
 @inlined
