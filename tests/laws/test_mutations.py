@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from functools import cache
-from itertools import count
 
 import pytest
 
@@ -23,7 +22,7 @@ MUTATIONS = (*floor_mutants.MUTATIONS, *token_mutants.MUTATIONS, *change_mutants
 KINDS = {GATHERING: gather_firings.RULES, CHANGING: change_firings.RULES, STOCKING: stock_firings.RULES}
 FIRST = {rule: first for first, rules in KINDS.items() for rule in rules}      # first plant of the kind that shows a rule; 0: of plain ones
 TRIES = 12                      # plants in which a mutation may hide
-MOST = 400                      # plants that are looked through for a rule
+MOST = 400                      # plants of a kind that are looked through
 
 
 class Plants:
@@ -32,12 +31,11 @@ class Plants:
     def __init__(self) -> None:
         self.runs: dict[int, readable.Run] = {}
         self.showing: dict[str, list[int]] = defaultdict(list)
-        self.numbers = {first: count(first) for first in (0, *KINDS)}             # by kind of plant
+        self.numbers = {first: iter(range(first, first + MOST)) for first in (0, *KINDS)}     # by kind of plant
 
     def of(self, rule: str) -> list[int]:
         """The first plants in which a rule fired."""
-        while len(self.showing[rule]) < TRIES and len(self.runs) < MOST:
-            number = next(self.numbers[FIRST.get(rule, 0)])
+        for number in self.numbers[FIRST.get(rule, 0)] if len(self.showing[rule]) < TRIES else ():
             tables = random_tables(number)
             try:
                 self.runs[number] = readable.run(tables, number, 0)
@@ -45,6 +43,8 @@ class Plants:
                 continue
             for seen in fired(Logbook(tables, self.runs[number], number)):
                 self.showing[seen].append(number)
+            if len(self.showing[rule]) >= TRIES:
+                break
         return self.showing[rule][:TRIES]
 
 
