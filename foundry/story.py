@@ -211,7 +211,7 @@ def _panel(log: BatchLog, row: Row) -> Line:
 
 
 def _repeats(log: BatchLog) -> Iterator[Line]:
-    """Runs that were invalid, and readings that were repeated from the reserve."""
+    """Runs that were invalid, readings that were repeated from the reserve, and what investigations said of them."""
     for row in log.rows:
         if row["kind"] == "MEASURED" and row["reason"] == "invalid":
             yield Line(row["time_s"], "invalid", f"The run of {row['resource']} is invalid and done again.")
@@ -221,6 +221,10 @@ def _repeats(log: BatchLog) -> Iterator[Line]:
             second = next((r for r in mine if r["time_s"] > row["time_s"]), None)
             then = f"; the retest reads {amount(second['value'])}" if second else "; the retest is not done yet"
             yield Line(row["time_s"], "retest", f"{log.said(first)}: out of limits, repeated from the reserve{then}.")
+        elif row["kind"] == "DECIDED" and row["reason"] in ("lab_error", "confirmed"):
+            mine = [r for r in log.readings if r["token"] == row["token"] and r["time_s"] <= row["time_s"]]
+            what = "an error of the laboratory, so the test is made anew" if row["reason"] == "lab_error" else "confirmed as out of limits"
+            yield Line(row["time_s"], "retest", f"{log.said(mine[-1] if mine else None)}: {what}.")
 
 
 # ---- breakdowns and the end
