@@ -42,7 +42,8 @@ def _investigates(name: str, assay: LabAssay) -> Iterator[Problem]:
     if assay.investigate is None:
         return
     if not assay.steps:
-        yield Problem(path, f"assay `{name}` has no steps: it is read at the line, where a gate decides at once: give it steps", on_key=True)
+        wrong = f"assay `{name}` has no steps: it is read at the line, where a gate decides at once; give it steps"
+        yield Problem(path, wrong, on_key=True)
     if assay.investigate.laboratory and assay.lab_error is None:
         wrong = f"looks for errors of the laboratory, but `{name}` has none: give it lab_error: {{chance: …}}, or leave laboratory out"
         yield Problem((*path, "laboratory"), wrong, on_key=True)
