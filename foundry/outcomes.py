@@ -406,9 +406,11 @@ def _reading_behind(batch: Any, asides: Rows, truth: Truth, tables: Tables) -> S
     at_time = {int(truth.time_s[i]): int(i) for i in visits}
     read = [(at_time[drawn_s], result_s, value) for drawn_s, result_s, value in _readings(asides, next(iter(forks.values())).assay, tables)
             if drawn_s in at_time and result_s <= end_s]
-    if gate is None:                                       # the reading that failed its limit in that second
-        read = [(at, result_s, value) for at, result_s, value in read
-                if result_s == end_s and not forks[int(truth.step[at])].low <= value <= forks[int(truth.step[at])].high][:1]
+    if gate is None:                                       # the reading that failed its limit in that second, or was looked into till then
+        investigated = any(fork.check >= 0 or fork.inquiry >= 0 for fork in forks.values())
+        read = [(at, result_s, value) for at, result_s, value in read if (investigated or result_s == end_s)
+                and not forks[int(truth.step[at])].low <= value <= forks[int(truth.step[at])].high]
+        read = read[-1:] if investigated else read[:1]
     at = read[-1][0] if read else int(visits[-1])
     fork = forks[int(truth.step[at])]
     if gate is not None:

@@ -116,7 +116,8 @@ def test_the_investigated_laboratory_splits_false_readings_and_calibrates() -> N
         assert (model.retests, model.accept) == ((2, "all") if original.kind == "value" else (original.retests, "last"))
         assert list(model.phases()) == ["laboratory", "manufacturing"]
     instruments = {pool for pool, model in base.pools.items() if model.kind == "equipment"}
-    assert {pool for pool, model in investigated.pools.items() if any(plan.name == "calibration" for plan in model.maintenance)} == instruments
+    calibrated = {pool for pool, model in investigated.pools.items() if any(plan.name == "calibration" for plan in model.maintenance)}
+    assert calibrated == instruments
     assert changed(name) == {f"lab.assays.{assay}" for assay in tests} | {f"lab.pools.{pool}" for pool in instruments} | {
         "plant.prices_usd.oos_investigation"}
 

@@ -112,7 +112,8 @@ def laboratory(summary: Mapping[str, Any], scenarios: Sequence[str]) -> Chart:
     name, title = "laboratory", "First readings out of limits by test, all replications"
     rows: list[tuple[str, ...]] = []
     worst: list[str] = []
-    looks = INVESTIGATED if any(kpi.startswith("investigation_h[") for s in scenarios for kpi in summary.get("scenarios", {}).get(s, {})) else {}
+    names = [kpi for scenario in scenarios for kpi in summary.get("scenarios", {}).get(scenario, {})]
+    looks = INVESTIGATED if any(kpi.startswith("investigation_h[") for kpi in names) else {}
     for scenario, short in zip(scenarios, short_names(scenarios), strict=True):
         found = summary.get("scenarios", {}).get(scenario, {})
         tests = tests_of(found)

@@ -406,5 +406,5 @@ def test_the_laboratory_says_what_it_looked_into() -> None:
     chart = laboratory({"scenarios": {"line_a": {kpi: {"mean": mean} for kpi, mean in found.items()}}}, ["line_a"])
 
     assert chart.table is not None
-    assert chart.table.head[-4:] == ("phase 1 (%)", "error found (% of these)", "phase 2 (%)", "work on both (h)")
+    assert chart.table.columns[-4:] == ("phase 1 (%)", "error found (% of these)", "phase 2 (%)", "work on both (h)")
     assert [row[-4:] for row in chart.table.rows] == [("5.0", "40.0", "2.0", "31.5"), ("", "", "", "")]
