@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from foundry.events import Kind
 from foundry.kpi import PROBABILITIES, Sums, Window
-from foundry.outcomes import Attribute, Truth, branch_of_steps, first_assay
+from foundry.outcomes import Attribute, Truth, first_assay, phases
 from foundry.tables import DAY, BranchRow
 from qc.measurement import INVALID, MARKS
 
@@ -110,17 +110,6 @@ def _investigations(events: Rows, rows: Rows, tables: Tables, window: Window) ->
         hours = float(seconds[np.isin(worked["step"], [*checks, *inquiries])].sum()) / 3600
         sums[f"investigation_h[{name}]"] = (hours, 1.0)
     return sums
-
-
-def phases(tables: Tables) -> dict[int, tuple[list[int], list[int]]]:
-    """Steps of phase 1 and of phase 2 of each assay that has any, in the order of the tables."""
-    branch = branch_of_steps(tables)
-    found: dict[int, tuple[list[int], list[int]]] = {}
-    for fork in (fork for step in tables.steps for fork in step.forks if fork.check >= 0 or fork.inquiry >= 0):
-        mine = [step.index for step in tables.steps if branch[step.index] == fork.index and not step.main]
-        inquiries = [k for k in mine if 0 <= fork.inquiry <= k]
-        found[fork.assay] = ([k for k in mine if 0 <= fork.check <= k and k not in inquiries], inquiries)
-    return dict(sorted(found.items()))
 
 
 def _in_phase_1(asides: Rows, tables: Tables) -> NDArray[np.int64]:

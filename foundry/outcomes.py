@@ -131,6 +131,17 @@ def branch_of_steps(tables: Tables) -> list[int]:
     return [*branch, -1]
 
 
+def phases(tables: Tables) -> dict[int, tuple[list[int], list[int]]]:
+    """Steps of phase 1 and of phase 2 of each assay that has any, in the order of the tables."""
+    branch = branch_of_steps(tables)
+    found: dict[int, tuple[list[int], list[int]]] = {}
+    for fork in (fork for step in tables.steps for fork in step.forks if fork.check >= 0 or fork.inquiry >= 0):
+        mine = [step.index for step in tables.steps if branch[step.index] == fork.index and not step.main]
+        inquiries = [k for k in mine if 0 <= fork.inquiry <= k]
+        found[fork.assay] = ([k for k in mine if 0 <= fork.check <= k and k not in inquiries], inquiries)
+    return dict(sorted(found.items()))
+
+
 def decisions_columns(rows: Rows, tables: Tables) -> Columns:
     """Columns of ``decisions`` with names for codes; -1 stands for no time."""
     return {

@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foundry.events import AT_WORK, Kind
-from foundry.laboratory import phases
 from foundry.market_summary import BEFORE, INVESTIGATIONS, PLANNED, REPEATS, WAITS
-from foundry.outcomes import RELEASED, branch_of_steps, first_panel
+from foundry.outcomes import RELEASED, branch_of_steps, first_panel, phases
 from foundry.stocks import levels
 from foundry.tables import DAY, span_of
 
