@@ -365,3 +365,30 @@ def test_K6_the_sample_counts_when_its_investigation_says_so() -> None:
 
     assert turnaround(2) == (pytest.approx(8 / 24), 1.0)
     assert turnaround(3 / 24) == turnaround(7 / 24) == (0.0, 0.0)
+
+
+def test_M2_an_investigation_costs_its_people_and_what_it_uses() -> None:
+    """Two tests at 10, the analyst 2 + 4 + 2 h at 50, one inquiry for 9,500 and quality assurance 12 h at 100 (and an hour of review)."""
+    case = prepare(Scenario.model_validate(complete("""
+        prices_usd: {outside_laboratory: {value: 9500}}
+        pools:
+          analyst: {kind: people, count: 1, cost_usd_per_h: {value: 50}}
+          qa: {kind: people, count: 1, cost_usd_per_h: {value: 100}}
+        assays:
+          purity:
+            attribute: none
+            lab_error: {chance: {value: 0}}
+            price_usd: {value: 10}
+            accept: all
+            steps: [{name: stain, needs: {analyst: 1}, duration_h: 2}]
+            investigate:
+              laboratory: [{name: check, needs: {analyst: 1}, duration_h: 4}]
+              found: {value: 0.8}
+              manufacturing: [{name: inquiry, needs: {qa: 1}, duration_h: 12, materials: {outside_laboratory: 1}}]
+        panels: [{name: release, market: eu, limits: [{assay: purity, at_least: 1}]}]
+        steps: [{name: fill, samples: {purity: 1}}, {name: review, needs: {qa: 1}, duration_h: 1, decide: [release]}]
+        """)))
+    sums = replicate(case, 1, 0).sums
+
+    assert sums["direct_cost_per_batch[rejected]"] == (2 * 10 + 8 * 50 + 9500 + 12 * 100 + 100, 1)
+    assert sums["investigation_h[purity]"] == (4 + 12, 1)
