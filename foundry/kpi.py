@@ -49,7 +49,7 @@ KPIS: dict[str, Kpi] = {
     "producer_risk": Kpi("fraction", "rejected though truly within limits ÷ decided by a panel"),
     "released_given_bad": Kpi("fraction", "released though truly out of limits ÷ decided by a panel and truly out of limits"),
     "bad_given_released": Kpi("fraction", "released though truly out of limits ÷ released"),
-    "first_pass_yield": Kpi("fraction", "released without retry, deviation or retest ÷ ended; a look repeated on a schedule is no retry"),
+    "first_pass_yield": Kpi("fraction", "released without retry, deviation, retest or lab_error ÷ ended; a look on a schedule is no retry"),
     "lead_time_d": Kpi("d", "first step to first release, batches released in the window; [p50], [p90], [market.p50] …"),
     "release_lead_time_d": Kpi("d", "end of fill to first release, batches released in the window; [p50], [p90], [market.p50] …"),
     "market_failure_rate": Kpi("fraction", "batches rejected by a market or lost before ÷ settled for it; [market], [market.cause]"),
@@ -63,6 +63,11 @@ KPIS: dict[str, Kpi] = {
     "invalid_rate": Kpi("fraction", "invalid runs ÷ runs; [assay]"),
     "oos_rate": Kpi("fraction", "samples whose first valid reading is out of its limit ÷ samples with a limit; [assay]"),
     "false_oos_rate": Kpi("fraction", "the same though the truth of the sample meets the limit ÷ samples with a limit; [assay]"),
+    "true_oos_rate": Kpi("fraction", "the same where the truth of the sample fails the limit ÷ samples with a limit; [assay]"),
+    "oos_phase1_rate": Kpi("fraction", "investigations of the laboratory that ended ÷ samples with a limit; [assay]"),
+    "lab_error_found": Kpi("fraction", "investigations of the laboratory that found an error ÷ those that ended; [assay]"),
+    "oos_phase2_rate": Kpi("fraction", "investigations of manufacturing that ended ÷ samples with a limit; [assay]"),
+    "investigation_h": Kpi("h", "hours of work on both phases of investigations in the window; [assay]"),
     "wip_batches": Kpi("batches", "time mean of batches started and not ended"),
     "probability_demand_met": Kpi("fraction", "1 when doses released in the window reach its demand, or what is due at every due date"),
     "utilisation": Kpi("fraction", "working ÷ (open - planned maintenance) unit-seconds inside opening hours; [pool]"),
@@ -164,8 +169,9 @@ def _quality(events: Rows, batches: Rows, tables: Tables, window: Window) -> Sum
 
 
 def _troubled(events: Rows, batches: Rows, tables: Tables) -> Flags:
-    """Batches with a retry, a deviation or a retest. A step that looks again on its schedule (``every_h``) makes no retry (Q11)."""
-    trouble = np.array([name.startswith("deviation:") or name in ("retry", "retest") for name in tables.reasons])
+    """Batches with a retry, a deviation, a retest or an error of the laboratory. A step that looks again on its schedule (``every_h``)
+    makes no retry (Q11)."""
+    trouble = np.array([name.startswith("deviation:") or name in ("retry", "retest", "lab_error") for name in tables.reasons])
     retry = tables.reasons.index("retry")
     scheduled = np.array([*(step.every_s > 0 for step in tables.steps), False])
     rows = events[(events["reason"] > 0) & (events["kind"] == Kind.DECIDED)]

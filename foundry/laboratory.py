@@ -1,4 +1,5 @@
-"""Key figures of the laboratory, per assay: turnaround, invalid runs, readings out of limits, and how many of those were wrong (K6, Q5).
+"""Key figures of the laboratory, per assay: turnaround, invalid runs, readings out of limits, how many of those were wrong, and what their
+investigation found and took (K6, Q5).
 
 One row per sample is made from the log; whether a first reading out of limits was wrong is asked of the records alone.
 """
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from foundry.events import Kind
 from foundry.kpi import PROBABILITIES, Sums, Window
-from foundry.outcomes import Attribute, Truth, first_assay
+from foundry.outcomes import Attribute, Truth, first_assay, phases
 from foundry.tables import DAY, BranchRow
 from qc.measurement import INVALID, MARKS
 
@@ -30,7 +31,8 @@ TOKENS, SECONDS = 1 << 24, 1 << 40                          # more than the toke
 def samples(events: Rows, records: Rows, tables: Tables, attribute: Attribute) -> Rows:
     """One row of `SAMPLES` per sample with a valid reading.
 
-    first_s    when its first valid reading was reported; ``result_s`` when that which counts was: -1 while a retest of it is to come
+    first_s    when its first valid reading was reported; ``result_s`` when that which counts was: -1 while a retest of it is to come, or
+               while phase 1 of its investigation lasts
     limited    a limit asks for a retest of this sample; ``out``: its first valid reading was outside
     false_out  outside, although the truth of the sample, read without error, meets the limit (Q9); a guard band is no part of the limit
     """
@@ -47,10 +49,11 @@ def samples(events: Rows, records: Rows, tables: Tables, attribute: Attribute) -
     rows["assay"] = reading["resource"][first] - first_assay(tables)
     rows["first_s"] = reading["time_s"][first]
     rows["drawn_s"] = _came(asides, keys)
-    again = asides[(asides["kind"] == Kind.DECIDED) & (asides["reason"] == tables.reasons.index("retest"))]
+    again = asides[(asides["kind"] == Kind.DECIDED) & np.isin(asides["reason"], _codes(tables, "retest", "lab_error"))]
     again = again[np.isin(_pair(again["batch"], again["token"], TOKENS), keys)]
-    retested = _pair(np.searchsorted(keys, _pair(again["batch"], again["token"], TOKENS)), again["time_s"], SECONDS)
-    counts = ~np.isin(_pair(np.arange(keys.size), reading["time_s"][last], SECONDS), retested)
+    latest = np.full(keys.size, -1, dtype=np.int64)                                   # when it was last decided to do the test again
+    np.maximum.at(latest, np.searchsorted(keys, _pair(again["batch"], again["token"], TOKENS)), again["time_s"])
+    counts = (reading["time_s"][last] > latest) & ~np.isin(keys, _in_phase_1(asides, tables))
     rows["result_s"] = np.where(counts, reading["time_s"][last], -1)
     _judge(rows, reading["value"][first], events, records, tables, attribute)
     return rows
@@ -79,7 +82,45 @@ def figures(events: Rows, rows: Rows, tables: Tables, window: Window) -> Sums:
             sums[f"oos_rate[{name}]"] = (float(mine["out"].sum()), judged)
             if tables.biology:
                 sums[f"false_oos_rate[{name}]"] = (float(mine["false_out"].sum()), judged)
+                sums[f"true_oos_rate[{name}]"] = (float(mine["out"].sum() - mine["false_out"].sum()), judged)
+    return sums | _investigations(events, rows, tables, window)
+
+
+def _investigations(events: Rows, rows: Rows, tables: Tables, window: Window) -> Sums:
+    """Figures of the assays that investigate readings out of limits: how many samples came to a phase, what phase 1 found, hours worked."""
+    begin, end = window
+    asides = events[events["token"] > 0]
+    done = asides[(asides["time_s"] >= begin) & (asides["time_s"] < end) & (asides["open"] == 0)]
+    worked = asides[asides["kind"] == Kind.WORKED]
+    seconds = np.maximum(np.minimum(worked["time_s"], end) - np.maximum(worked["since_s"], begin), 0)
+    reported = rows[(rows["first_s"] >= begin) & (rows["first_s"] < end)]
+    sums: Sums = {}
+    for code, (checks, inquiries) in phases(tables).items():
+        name = tables.assays[code].name
+        limited = float(reported["limited"][reported["assay"] == code].sum())
+        decided = done[(done["kind"] == Kind.DECIDED) & np.isin(done["step"], checks)]
+        judged = decided[np.isin(decided["reason"], _codes(tables, "retest", "lab_error", "confirmed"))]
+        found = judged["reason"] == tables.reasons.index("lab_error")
+        ended = done[(done["kind"] == Kind.LEFT) & np.isin(done["step"], inquiries)]
+        if checks:
+            sums[f"oos_phase1_rate[{name}]"] = (float(judged.size), limited)
+            sums[f"lab_error_found[{name}]"] = (float(found.sum()), float(judged.size))
+        if inquiries:
+            sums[f"oos_phase2_rate[{name}]"] = (float(ended.size), limited)
+        hours = float(seconds[np.isin(worked["step"], [*checks, *inquiries])].sum()) / 3600
+        sums[f"investigation_h[{name}]"] = (hours, 1.0)
     return sums
+
+
+def _in_phase_1(asides: Rows, tables: Tables) -> NDArray[np.int64]:
+    """Keys of the samples whose first reading is still looked into at the end of the log."""
+    checks = [k for steps, _ in phases(tables).values() for k in steps]
+    mine = asides[np.isin(asides["step"], checks) & (asides["open"] == 1)] if checks else asides[:0]
+    return np.unique(_pair(mine["batch"], mine["token"], TOKENS))
+
+
+def _codes(tables: Tables, *reasons: str) -> list[int]:
+    return [tables.reasons.index(name) for name in reasons if name in tables.reasons]
 
 
 def turnarounds(rows: Rows, tables: Tables, window: Window) -> dict[str, Floats]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 WAITS = "waits for "                                        # of a part of the critical path: a pool, and what was wrong with it
-BEFORE, PLANNED, REPEATS = "before sampling", "planned time", "repeated tests"
+BEFORE, PLANNED, REPEATS, INVESTIGATIONS = "before sampling", "planned time", "repeated tests", "investigations"
 BY_MARKET = ("market_failure_rate", "release_path_d", "last_result_share")      # [market.part]: one that is missing has numerator 0
 _WHOLE = {"last_result_share": "release_path_d"}
 

@@ -131,6 +131,17 @@ def branch_of_steps(tables: Tables) -> list[int]:
     return [*branch, -1]
 
 
+def phases(tables: Tables) -> dict[int, tuple[list[int], list[int]]]:
+    """Steps of phase 1 and of phase 2 of each assay that has any, in the order of the tables."""
+    branch = branch_of_steps(tables)
+    found: dict[int, tuple[list[int], list[int]]] = {}
+    for fork in (fork for step in tables.steps for fork in step.forks if fork.check >= 0 or fork.inquiry >= 0):
+        mine = [step.index for step in tables.steps if branch[step.index] == fork.index and not step.main]
+        inquiries = [k for k in mine if 0 <= fork.inquiry <= k]
+        found[fork.assay] = ([k for k in mine if 0 <= fork.check <= k and k not in inquiries], inquiries)
+    return dict(sorted(found.items()))
+
+
 def decisions_columns(rows: Rows, tables: Tables) -> Columns:
     """Columns of ``decisions`` with names for codes; -1 stands for no time."""
     return {
@@ -406,9 +417,11 @@ def _reading_behind(batch: Any, asides: Rows, truth: Truth, tables: Tables) -> S
     at_time = {int(truth.time_s[i]): int(i) for i in visits}
     read = [(at_time[drawn_s], result_s, value) for drawn_s, result_s, value in _readings(asides, next(iter(forks.values())).assay, tables)
             if drawn_s in at_time and result_s <= end_s]
-    if gate is None:                                       # the reading that failed its limit in that second
-        read = [(at, result_s, value) for at, result_s, value in read
-                if result_s == end_s and not forks[int(truth.step[at])].low <= value <= forks[int(truth.step[at])].high][:1]
+    if gate is None:                                       # the reading that failed its limit in that second, or was looked into till then
+        investigated = any(fork.check >= 0 or fork.inquiry >= 0 for fork in forks.values())
+        read = [(at, result_s, value) for at, result_s, value in read if (investigated or result_s == end_s)
+                and not forks[int(truth.step[at])].low <= value <= forks[int(truth.step[at])].high]
+        read = read[-1:] if investigated else read[:1]
     at = read[-1][0] if read else int(visits[-1])
     fork = forks[int(truth.step[at])]
     if gate is not None:

@@ -184,6 +184,8 @@ def step_models(scenario: Scenario) -> dict[str, tuple[Step, str]]:
     models |= {name: (row, "") for branch in recipe.branches.values() for step in branch.steps for name, row in repeated(step)}
     for assay, model in (lab.assays if lab else {}).items():
         models |= {f"{assay}.{name}": (row, assay) for step in model.steps for name, row in repeated(step)}
+        models |= {f"{assay}.{word}.{name}": (row, assay) for word, steps in model.phases().items()
+                   for step in steps for name, row in repeated(step)}
     models |= {f"{panel.name}.{name}": (row, "") for panel in scenario.panels for step in panel.steps for name, row in repeated(step)}
     models |= {f"{panel.name}{SHIPS}.{name}": (row, "") for panel in scenario.panels if panel.quarantine for step in panel.quarantine.steps
                for name, row in repeated(step)}

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foundry.events import AT_WORK, Kind
-from foundry.market_summary import BEFORE, PLANNED, REPEATS, WAITS
-from foundry.outcomes import RELEASED, branch_of_steps, first_panel
+from foundry.market_summary import BEFORE, INVESTIGATIONS, PLANNED, REPEATS, WAITS
+from foundry.outcomes import RELEASED, branch_of_steps, first_panel, phases
 from foundry.stocks import levels
 from foundry.tables import DAY, span_of
 
@@ -86,6 +86,7 @@ class _Log:
     def __init__(self, rows: Rows, events: Rows, tables: Tables) -> None:
         self.tables, self.awaited = tables, ""
         self.branch = branch_of_steps(tables)
+        self.investigations = {k for checks, inquiries in phases(tables).values() for k in (*checks, *inquiries)}
         self.units = _Units(events, tables)
         self.tokens: dict[tuple[int, int], list[Stretch]] = {}
         self.came: dict[tuple[int, int], int] = {}
@@ -156,6 +157,8 @@ class _Log:
         row = self.tables.steps[step]
         if row.main:
             return BEFORE if self.awaited else row.name
+        if step in self.investigations:
+            return INVESTIGATIONS
         again = any(r.step == step and r.kind == Kind.WORKED and r.attempt > attempt for r in self.tokens[batch, token])
         if again:
             return REPEATS

@@ -225,7 +225,8 @@ def characteristics(scenario: Scenario) -> list[dict[str, Any]]:
         bounds = decision(limit, assay, dose_cells)
         if assay.attribute == "none" or assay.kind == "detect" or (limit.assay, *bounds) in found:
             continue
-        true, passes = curve(assay, *bounds)
+        chance = assay.investigate.found if assay.investigate else None
+        true, passes = curve(assay, *bounds, 0.0 if chance is None else chance.value)
         low, high = (None if math.isinf(end) else end for end in specification(limit, assay, dose_cells))
         if true:
             found[limit.assay, *bounds] = {

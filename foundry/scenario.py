@@ -7,10 +7,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from foundry.quantities import Name, NonNegative, Number, Positive, Sourced, Strict
+from foundry.quantities import Fraction, Name, NonNegative, Number, Positive, Sourced, Strict
 from processes.recipe import Need, Product, Recipe, Shift, Step
 from qc.panel import Assay, Panel
 
+LABORATORY, MANUFACTURING = "laboratory", "manufacturing"    # the two phases of an investigation
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 Hours = Annotated[str, Field(pattern=r"^([01]\d|2[0-4]):[0-5]\d-([01]\d|2[0-4]):[0-5]\d$")]
 
@@ -201,12 +202,35 @@ class Plant(Strict):
     overhead_fraction_of_payroll: NonNegative = NonNegative(value=0.0)
 
 
+class Investigation(Strict):
+    """What follows a reading out of limits (K6): steps of the laboratory before any retest, steps of QA once it is confirmed."""
+
+    laboratory: list[Step] = []                              # phase 1: was it an error of the laboratory?
+    found: Fraction | None = None                            # chance that phase 1 finds such an error where there was one
+    manufacturing: list[Step] = []                           # phase 2: the result counts when they are done
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if not self.laboratory and not self.manufacturing:
+            raise ValueError("give steps of laboratory (phase 1), of manufacturing (phase 2) or both")
+        if bool(self.laboratory) != (self.found is not None):
+            raise ValueError("laboratory and found go together: found is the chance that phase 1 finds an error of the laboratory")
+        return self
+
+
 class LabAssay(Assay):
     """An assay with its steps in the laboratory; without steps it is read at the line."""
 
     steps: list[Step] = []
+    investigate: Investigation | None = None
     outside: bool = False                                    # bought: price_usd is the outside price
     draws_as: Name | None = None
+
+    def phases(self) -> dict[str, list[Step]]:
+        """Steps of an investigation by the word behind the name of the assay in their own: ``ASSAY.laboratory.STEP``."""
+        found = self.investigate
+        both = {} if found is None else {LABORATORY: found.laboratory, MANUFACTURING: found.manufacturing}
+        return {word: steps for word, steps in both.items() if steps}
 
 
 class Lab(Strict):

@@ -15,6 +15,7 @@ from foundry.engine.rules import attribute
 from foundry.tables import END, STOP, StepRow, Tables
 from foundry.waits import Wait, hours, why
 from processes.cells import ATTRIBUTES, CAUSES, FIELDS
+from qc.disposition import AVERAGE, deciding_value
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,9 +60,17 @@ class BatchLog:
         """A limit that does not hold, in words; empty when it does."""
         name = self.tables.assays[assay].name
         found = [r for r in self.readings if r["resource"] == name and r["time_s"] <= until]
-        if found and low <= found[-1]["value"] <= high:
-            return ""
-        return f"{self.said(found[-1] if found else None)}, {limits(low, high)} is wanted"
+        fork = next((fork for step in self.tables.steps for fork in step.forks if fork.assay == assay), None)
+        said, value = self.said(found[-1] if found else None), found[-1]["value"] if found else math.nan
+        if fork is not None and fork.accept == AVERAGE and found and self._retested(found[-1]["token"]) == fork.retests:
+            series = [r["value"] for r in found if r["token"] == found[-1]["token"]][-1 - fork.retests:]
+            value = deciding_value(AVERAGE, value, sum(series), fork.retests, fork.retests, self.tables.assays[assay].decimals)
+            said = f"{name} is {amount(value)} in the average of {len(series)} readings"
+        return "" if low <= value <= high else f"{said}, {limits(low, high)} is wanted"
+
+    def _retested(self, token: int) -> int:
+        """How often a sample was repeated from the reserve."""
+        return sum(row["kind"] == "DECIDED" and row["reason"] == "retest" and row["token"] == token for row in self.rows)
 
     def said(self, reading: Row | None) -> str:
         """``cell_count reads 8.8e8 cells``."""
@@ -211,7 +220,7 @@ def _panel(log: BatchLog, row: Row) -> Line:
 
 
 def _repeats(log: BatchLog) -> Iterator[Line]:
-    """Runs that were invalid, and readings that were repeated from the reserve."""
+    """Runs that were invalid, readings that were repeated from the reserve, and what investigations said of them."""
     for row in log.rows:
         if row["kind"] == "MEASURED" and row["reason"] == "invalid":
             yield Line(row["time_s"], "invalid", f"The run of {row['resource']} is invalid and done again.")
@@ -221,6 +230,10 @@ def _repeats(log: BatchLog) -> Iterator[Line]:
             second = next((r for r in mine if r["time_s"] > row["time_s"]), None)
             then = f"; the retest reads {amount(second['value'])}" if second else "; the retest is not done yet"
             yield Line(row["time_s"], "retest", f"{log.said(first)}: out of limits, repeated from the reserve{then}.")
+        elif row["kind"] == "DECIDED" and row["reason"] in ("lab_error", "confirmed"):
+            mine = [r for r in log.readings if r["token"] == row["token"] and r["time_s"] <= row["time_s"]]
+            what = "an error of the laboratory, so the test is made anew" if row["reason"] == "lab_error" else "confirmed as out of limits"
+            yield Line(row["time_s"], "retest", f"{log.said(mine[-1] if mine else None)}: {what}.")
 
 
 # ---- breakdowns and the end

@@ -16,11 +16,12 @@ import numpy.typing as npt
 from foundry.calendars import openings
 from foundry.choices import SHIPS, plain
 from foundry.quantities import Distribution, Number, Quantity, mean
-from foundry.scenario import Job, Lab, LabAssay, Pool, Repair, Scenario, Stock
+from foundry.scenario import LABORATORY, MANUFACTURING, Job, Lab, LabAssay, Pool, Repair, Scenario, Stock
 from foundry.streams import LawTable, address, quantile
 from processes.cells import ATTRIBUTES, CAUSES, EFFECTS
 from processes.operations import OPERATIONS
 from processes.recipe import Hazard, Need, OnDown, Reading, Sample, Step, Within
+from qc.disposition import ACCEPTS, LAST
 from qc.measurement import DETECT, KINDS, VALUE
 from qc.panel import Limit, decision, specification
 
@@ -74,7 +75,11 @@ class BandRow:
 
 @dataclass(frozen=True, slots=True)
 class BranchRow:
-    """A side token of a step. For a sample ``assay`` is its row and ``low``/``high`` the limit that asks for a retest."""
+    """A side token of a step. For a sample ``assay`` is its row and ``low``/``high`` the limit that asks for a retest.
+
+    Its laboratory looks for its own error from step ``check`` on and finds it with chance ``found``; what is confirmed is investigated
+    from step ``inquiry`` on (-1: neither). They stand behind the steps of the assay, in this order.
+    """
 
     name: str
     index: int
@@ -89,6 +94,11 @@ class BranchRow:
     on_invalid: int
     reason: int
     spec: tuple[float, float] | None = None            # the limit itself, where ``low`` and ``high`` have a guard band
+    accept: int = LAST                  # code of qc.disposition
+    check: int = END
+    inquiry: int = END
+    found: float = 0.0
+    found_key: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +142,7 @@ class StepRow:
     rate: int
     parameters: tuple[tuple[int, int, int], ...]   # (law or -1, draw key, assay whose last reading it takes or -1)
     hazards: tuple[float, ...]
-    read_keys: tuple[int, int, int]     # error, false result, invalid run
+    read_keys: tuple[int, int, int, int]       # error, false result, invalid run, error of the laboratory
     gather_k: int                       # tokens of a full run (F5); 0: it does not gather
     gather_s: int                       # longest wait of the first
     takes: tuple[tuple[int, int], ...] = ()     # (stock, items) at the start of a visit (S2)
@@ -194,6 +204,8 @@ class AssayRow:
     call: float
     detection_law: int                  # time to visible growth in hours, drawn per batch; -1: always in time
     incubation_h: float
+    lab_error: float = 0.0              # chance of an error of the laboratory in a run
+    error_factor: float = -1.0          # by which it multiplies what is read; -1: it is a false positive
 
 
 @dataclass(frozen=True, slots=True)
@@ -405,6 +417,8 @@ class _Tabulation:
             rows += [(n, s, -1, name) for step in branch.steps for n, s in repeated(step)]
         for name, assay in self.lab.assays.items():
             rows += [(f"{name}.{n}", s, -1, name) for step in assay.steps for n, s in repeated(step)]
+            for word, phase in assay.phases().items():
+                rows += [(f"{name}.{word}.{n}", s, -1, f"{name}.{word}") for step in phase for n, s in repeated(step)]
         self.routes = {panel.name: panel for panel in self.scenario.panels if panel.steps}
         for name, panel in self.routes.items():
             rows += [(f"{name}.{n}", s, -1, name) for step in panel.steps for n, s in repeated(step)]
@@ -415,8 +429,12 @@ class _Tabulation:
         self.numbers = {name: i for i, (name, *_) in enumerate(rows)}
         branch_names = list(recipe.branches) + [a for a, m in self.lab.assays.items() if m.steps] + list(self.routes) + list(self.ships)
         self.branches = {name: i for i, name in enumerate(branch_names)}
-        self.first_of = {b: next(i for i, r in enumerate(rows) if r[3] == b) for b in branch_names}
-        self.last_of = {b: max(i for i, r in enumerate(rows) if r[3] == b) for b in branch_names}
+        self.first_of: dict[str, int] = {}
+        self.last_of: dict[str, int] = {}
+        for i, (*_, line) in enumerate(rows):
+            if line is not None:
+                self.first_of.setdefault(line, i)
+                self.last_of[line] = i
 
     def _step_number(self, name: str, row: int) -> int:
         """A step by name, seen from ``row``: a branch's own steps first; a repeated step means its first."""
@@ -443,6 +461,9 @@ class _Tabulation:
         steps = tuple(self._step(i) for i in range(len(self.rows)))
         if any(step.gather_k for step in steps):
             self._reason("gather")                         # after all others, so that the codes of plants without it stay
+        if any(fork.check >= 0 or fork.inquiry >= 0 for step in steps for fork in step.forks):
+            self._reason("lab_error")
+            self._reason("confirmed")
         pools = tuple(self._pool(name, p) for name, p in self.pool_models.items())
         if s.start.when_full == "lost":
             self._reason("lost")
@@ -506,7 +527,9 @@ class _Tabulation:
                         a.sd.value * error / mean_of, -1.0 if a.lod is None else a.lod.value, a.decimals, a.false_positive.value * error,
                         a.invalid_rate.value * error, 0 if math.isinf(low) and not math.isinf(high) else 1,
                         math.inf if a.highest is None else a.highest, a.run_cv.value * error, address(name, "run"), a.tested or 0.0,
-                        0.0 if a.container_ml is None else a.container_ml.value, float(a.lot or 0), float(a.call), detection, incubation)
+                        0.0 if a.container_ml is None else a.container_ml.value, float(a.lot or 0), float(a.call), detection, incubation,
+                        0.0 if a.lab_error is None else a.lab_error.chance.value * error,
+                        -1.0 if a.lab_error is None or a.lab_error.factor is None else a.lab_error.factor.value)
 
     def _panel_limit(self, assay: str) -> Limit | None:
         """The panel limit of an assay: that of the first panel that names it."""
@@ -579,7 +602,7 @@ class _Tabulation:
             decide=tuple(self.panel_names[p] for p in self._decides(i)), driver=self._driver(step),
             jump=operation.jump_code, rate=operation.rate_code, parameters=self._parameters(step, draws),
             hazards=self._step_hazards(name, step) if branch is None else (0.0,) * len(CAUSES),
-            read_keys=(address(draws, "read"), address(draws, "false"), address(draws, "invalid")),
+            read_keys=(address(draws, "read"), address(draws, "false"), address(draws, "invalid"), address(draws, "lab_error")),
             gather_k=0 if step.gather is None else step.gather.k, gather_s=0 if step.gather is None else seconds(step.gather.limit_h),
             takes=self._items(step.takes), puts=self._items(step.puts))
 
@@ -661,7 +684,11 @@ class _Tabulation:
         first = self.first_of[name]
         invalid = first if assay.on_invalid is None else self._step_number(assay.on_invalid, first)
         return BranchRow(name, self.branches[name], address(fork, name), first, sample.on_fail == "stop_batch", self.assay_names[name],
-                         assay.sample_cells.value * sample.n, low, high, assay.retests, invalid, self._ending(name), spec)
+                         assay.sample_cells.value * sample.n, low, high, assay.retests, invalid, self._ending(name), spec,
+                         ACCEPTS.index(assay.accept), self.first_of.get(f"{name}.{LABORATORY}", END),
+                         self.first_of.get(f"{name}.{MANUFACTURING}", END),
+                         assay.investigate.found.value if assay.investigate and assay.investigate.found else 0.0,
+                         address(f"{name}.{LABORATORY}", "found"))
 
     def _decides(self, i: int) -> list[str]:
         """Panels that a step decides: those it names, or, at the end of its route, the panel itself."""

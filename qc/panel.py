@@ -14,6 +14,16 @@ SAMPLED = ("containers", "count", "metaphases")     # kinds that count something
 PER_CELL = ("residual_pluripotent", "pluripotent_fraction", "abnormal_fraction")     # attributes of so many cells per living cell
 
 
+class LabError(Strict):
+    """An error of the laboratory with a cause that can be found: by chance, once a run. It multiplies what the run reads by ``factor``.
+
+    Without a factor the run reads as a false positive does (see ``qc.measurement``).
+    """
+
+    chance: Fraction
+    factor: NonNegative | None = None
+
+
 class Assay(Strict):
     """Turns a true attribute into a reported one.
 
@@ -45,7 +55,9 @@ class Assay(Strict):
     decimals: Annotated[int, Field(ge=-15, le=15)] = 3
     false_positive: Fraction = Fraction(value=0.0)
     invalid_rate: Fraction = Fraction(value=0.0)
+    lab_error: LabError | None = None
     retests: Annotated[int, Field(ge=0, le=9)] = 1
+    accept: Literal["last", "all", "average"] = "last"      # which readings of a series with retests decide (qc.disposition)
     on_invalid: Name | None = None             # the assay's step that is done again; default its first
     sample_cells: NonNegative = NonNegative(value=0.0)   # taken from the batch per sample
     price_usd: NonNegative = NonNegative(value=0.0)      # per sample (materials of an own lab, or the outside price)
@@ -66,6 +78,12 @@ class Assay(Strict):
         wrong = [key for key, fits in allowed.items() if not fits and getattr(self, key) != type(self).model_fields[key].default]
         if wrong:
             raise ValueError(f"kind: {self.kind} does not take {', '.join(wrong)}")
+        if self.lab_error is not None and self.lab_error.factor is not None and self.kind == "detect":
+            raise ValueError("kind: detect does not take lab_error.factor: an error of the laboratory is then a false positive")
+        if self.accept == "average" and self.kind not in ("value", "count"):
+            raise ValueError(f"accept: average is for kinds value and count; kind: {self.kind} has no average")
+        if self.accept != "last" and self.retests == 0:
+            raise ValueError(f"accept: {self.accept} needs retests: 1 or more")
         if (self.detection_h is None) != (self.incubation is None):
             raise ValueError("detection_h and incubation go together")
         if self.lot is not None and self.tested is not None and self.tested > self.lot:

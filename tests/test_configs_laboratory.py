@@ -97,3 +97,34 @@ def test_reagents_are_those_of_six_tests_at_the_same_price() -> None:
     for stock in kits.stocks.values():
         assert stock.opening == stock.lot and stock.price_usd.category == "qc"      # one kit at the start, no doses of another
         assert (stock.reorder.lead_time_d.source, stock.shelf_life_d.source) == ("assumption", "assumption")
+
+
+def test_the_investigated_laboratory_splits_false_readings_and_calibrates() -> None:
+    """Errors of the laboratory and readings without a cause are together the false readings of the automated line, two parts to three."""
+    name = "hicm188_automated_investigations"
+    base, investigated = lab_of(BASE), lab_of(name)
+    tests = {assay for assay, model in investigated.assays.items() if model.investigate is not None}
+
+    assert {x.assay for x in load(BASE).panels[0].limits} - {assay for assay, model in base.assays.items() if model.outside} == tests
+    for assay in tests:
+        model, original = investigated.assays[assay], base.assays[assay]
+        assert model.lab_error is not None and model.investigate is not None
+        chance = model.lab_error.chance.value
+        assert chance + model.false_positive.value == pytest.approx(original.false_positive.value)
+        assert chance == pytest.approx(0.4 * original.false_positive.value)
+        assert model.steps == original.steps and model.invalid_rate == original.invalid_rate
+        assert (model.retests, model.accept) == ((2, "all") if original.kind == "value" else (original.retests, "last"))
+        assert list(model.phases()) == ["laboratory", "manufacturing"]
+    instruments = {pool for pool, model in base.pools.items() if model.kind == "equipment"}
+    calibrated = {pool for pool, model in investigated.pools.items() if any(plan.name == "calibration" for plan in model.maintenance)}
+    assert calibrated == instruments
+    assert changed(name) == {f"lab.assays.{assay}" for assay in tests} | {f"lab.pools.{pool}" for pool in instruments} | {
+        "plant.prices_usd.oos_investigation"}
+
+
+@pytest.mark.parametrize(("name", "hours"), [("hicm188_manual", 8 + 4 * 6), ("hicm188_semi_automated", 4 + 2 * 6), (BASE, 1 + 1 * 6)])
+def test_the_record_is_reviewed_by_people_in_a_queue(name: str, hours: float) -> None:
+    """On paper, electronically, by exception: hours of the record and 6 h for each deviation (basis §3), by the quality department."""
+    review = load(name).recipe.branches["record review"].steps[0]
+    assert mean(review.duration_h) == hours
+    assert {role: need.count for role, need in review.needs.items()} == {"qa": 1}

@@ -9,7 +9,7 @@ from foundry.checks.names import Names, missing
 from foundry.checks.routes import MAIN, Place
 from foundry.checks.steps import check_target
 from foundry.quantities import Strict
-from foundry.scenario import MarketPanel
+from foundry.scenario import LabAssay, MarketPanel
 from foundry.wording import shown
 from foundry.yamlio import Path, Problem
 from processes.recipe import Step
@@ -29,10 +29,24 @@ def check_readings(names: Names) -> Iterator[Problem]:
         if assay.incubation is not None and assay.incubation not in [step.name for step in assay.steps]:
             yield Problem(("lab", "assays", name, "incubation"), missing("step of the assay", assay.incubation,
                                                                          [step.name for step in assay.steps]))
+        yield from _investigates(name, assay)
         if assay.on_invalid is not None and line is None:
             yield Problem(("lab", "assays", name, "on_invalid"), "names a step, but the assay has no steps", on_key=True)
         elif assay.on_invalid is not None and line is not None:
             yield from check_target(names, line, assay.on_invalid, ("lab", "assays", name, "on_invalid"))
+
+
+def _investigates(name: str, assay: LabAssay) -> Iterator[Problem]:
+    """An investigation follows the result of a sample, and its phase 1 looks for an error that the assay has."""
+    path: Path = ("lab", "assays", name, "investigate")
+    if assay.investigate is None:
+        return
+    if not assay.steps:
+        wrong = f"assay `{name}` has no steps: it is read at the line, where a gate decides at once; give it steps"
+        yield Problem(path, wrong, on_key=True)
+    if assay.investigate.laboratory and assay.lab_error is None:
+        wrong = f"looks for errors of the laboratory, but `{name}` has none: give it lab_error: {{chance: …}}, or leave laboratory out"
+        yield Problem((*path, "laboratory"), wrong, on_key=True)
 
 
 def _assay(names: Names, name: str, path: Path, *, on_key: bool = False) -> Iterator[Problem]:

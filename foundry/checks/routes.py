@@ -130,6 +130,9 @@ def _places(scenario: Scenario) -> Iterator[Place]:
     for name, assay in (scenario.lab.assays if scenario.lab else {}).items():
         for i, step in enumerate(assay.steps):
             yield Place(("lab", "assays", name, "steps", i), step, Line("assay", name), -1)
+        for word, steps in assay.phases().items():
+            for i, step in enumerate(steps):
+                yield Place(("lab", "assays", name, "investigate", word, i), step, Line("assay", f"{name}.{word}"), -1)
     for p, panel in enumerate(scenario.panels):
         for i, step in enumerate(panel.steps):
             yield Place(("panels", p, "steps", i), step, Line("panel", panel.name), -1)

@@ -31,9 +31,9 @@ MOST_HOLDS = 6
 (H_S, DRAIN, STOP_AFTER, FIRST_STEP, LAST_HOLD_STEP, CAP_UNTIL, EVERY, GAP_LAW, GAP_KEY, WIP_CAP, AT_MOST, BIOLOGY, QC_VIALS,
  VIALS_PER_DOSE, STARVATION_S, MAX_EVENTS, HAZARDS_ON, FIRST_ASSAY, FIRST_PANEL, GATE, STEPS, POOLS, UNITS, LINES, BRANCHES, ASSAYS, PANELS,
  MASK_WORDS, MOST_NEEDS, JOB_KINDS, PLANNED, R_PAUSE, R_JOIN, R_ASIDE, R_CAP, R_RETRY, R_MINOR, R_MAJOR, R_WINDOW, R_BELOW, R_INVALID,
- R_RELEASED, R_FINISHED, R_JOINED, R_CANCELLED, R_SUPERSEDED, R_RETEST, R_GATHER, ANY_GATHER, GATHERINGS,
+ R_RELEASED, R_FINISHED, R_JOINED, R_CANCELLED, R_SUPERSEDED, R_RETEST, R_GATHER, R_LAB_ERROR, R_CONFIRMED, ANY_GATHER, GATHERINGS,
  GATHERINGS_END, ANY_CHANGEOVER, CAMPAIGN, PAUSE_GAP, R_LOST, DUE_AFTER, HOURLY, THRESHOLDS, STOCKS, FIRST_STOCK, LOTS_AT_START,
- MOST_TAKES, LIMIT_S) = range(63)
+ MOST_TAKES, LIMIT_S) = range(65)
 """Columns of ``numbers``. EVERY: gap of planned starts in seconds; PLANNED 1: starts are planned; HOURLY: place of the hazards per hour in
 ``floats``; THRESHOLDS: place of the draw keys in ``lists``; GATHERINGS: steps that gather; CAMPAIGN: starts before a gap of PAUSE_GAP, 0
 without; R_…: codes of reasons, R_LOST -1 unless planned starts are lost; DUE_AFTER: due date of a batch in seconds after its planned start,
@@ -46,7 +46,7 @@ _REASONS = {R_PAUSE: "pause", R_JOIN: "join", R_ASIDE: "aside", R_CAP: "cap", R_
 (PRIORITY, NEEDS, NEEDS_END, HOLDS, HOLDS_END, SHIFT, STEP_LINE, RESUME_LAST, DURATION_LAW, DURATION_S, PER, DURATION_KEY, WINDOW, AFTER,
  AFTER_END, TARGET_S, LATEST_S, START_ON, EVERY_S, LATE, NEXT_STEP, LOOK, OF, BANDS, BANDS_END, MAX_ATTEMPTS, GIVE_UP_TO, FORKS, FORKS_END,
  JOIN, JOIN_END, CANCELS, CANCELS_END, DECIDE, DECIDE_END, DRIVER, JUMP, RATE, PARAMETERS, PARAMETERS_END, READ_ERROR, READ_FALSE,
- READ_INVALID, GATHER_K, GATHER_S, GATHER_LINE, TAKES, TAKES_END, PUTS, PUTS_END, STEP_FLOATS) = range(51)
+ READ_INVALID, READ_MISTAKE, GATHER_K, GATHER_S, GATHER_LINE, TAKES, TAKES_END, PUTS, PUTS_END, STEP_FLOATS) = range(52)
 """Columns of ``steps``. TAKES, PUTS: places in ``lists`` of stock and items, in turn;
 GATHER_LINE: where tokens wait for a run; STEP_LINE: first of its lines, one for each set of holds to take;
 RESUME_LAST: line in which it resumes without people; floats: base, per, hazards by cause, chances of `on_down`."""
@@ -58,8 +58,9 @@ LINE_NEEDS, LINE_NEEDS_END, LINE_HOLDS, LINE_HOLDS_END, PLANNED_S, RESERVE, RESU
 """Columns of ``lines``. RESUMES 1: stopped work goes on; UNHINDERED 1: it needs nothing, so it starts first; MASK: a bit for each
 pool and behind them for each calendar and taking; MORE_MASK: place in ``lists`` of the words behind the first."""
 BAND_GO, BAND_DEVIATION, BAND_REASON, BAND_FLOATS = range(4)
-BRANCH_INDEX, FORK_KEY, BRANCH_FIRST, STOP_BATCH, BRANCH_ASSAY, RETESTS, ON_INVALID, BRANCH_REASON, BRANCH_FLOATS = range(9)
-SAMPLE_CELLS, SAMPLE_LOW, SAMPLE_HIGH = range(3)
+BRANCH_INDEX, FORK_KEY, BRANCH_FIRST, STOP_BATCH, BRANCH_ASSAY, RETESTS, ON_INVALID, BRANCH_REASON, ACCEPT, CHECK, INQUIRY, FOUND_KEY, \
+    BRANCH_FLOATS = range(13)
+SAMPLE_CELLS, SAMPLE_LOW, SAMPLE_HIGH, SAMPLE_FOUND = range(4)
 PARAMETER_LAW, PARAMETER_KEY, PARAMETER_READING = range(3)
 EFFECT_FIELD, EFFECT_LAW, EFFECT_KEY = range(3)
 (POOL_COUNT, POOL_CALENDAR, POOL_UNITS, FAILS, TTF_LAW, TTF_KEY, RULE_KEY, WORKING_CLOCK, REPAIR, CLEANING, PLAN_JOBS, PLAN_JOBS_END,
@@ -68,7 +69,8 @@ EFFECT_FIELD, EFFECT_LAW, EFFECT_KEY = range(3)
  JOB_RESUME_LAST, JOB_ORDER) = range(13)        # JOB_ORDER: place among the jobs of its pool
 CALENDAR_OPENINGS, CALENDAR_OPENINGS_END, CALENDAR_POOLS, CALENDAR_POOLS_END = range(4)
 ATTRIBUTE, ASSAY_KIND, DECIMALS, FAILS_LOW, RUN_KEY, DETECTION_LAW, ASSAY_FLOATS = range(7)
-BIAS, CV, SD, LOD, FALSE_POSITIVE, INVALID_RATE, HIGHEST, RUN_CV, TESTED, CONTAINER_ML, LOT_SIZE, CLONE_CALL, INCUBATION_H = range(13)
+BIAS, CV, SD, LOD, FALSE_POSITIVE, INVALID_RATE, HIGHEST, RUN_CV, TESTED, CONTAINER_ML, LOT_SIZE, CLONE_CALL, INCUBATION_H, LAB_ERROR, \
+    ERROR_FACTOR = range(15)
 LIMIT_ASSAY, LIMIT_BRANCH, LIMIT_REASON, LIMIT_FLOATS = range(4)
 OPENING_ITEMS, STOCK_LOT, SHELF_S, ORDER_LOT, ORDER_AT, LEAD_LAW, LEAD_KEY, TAKINGS, TAKINGS_END, MOST_IN = range(10)
 """Columns of ``stocks``. ORDER_LOT 0: none is ordered; TAKINGS: what some step takes of it; MOST_IN: items of the largest lot."""
@@ -179,7 +181,7 @@ class _Numbering:
         effects = [[e.field, e.law, e.key] for e in t.effects]
         assays = [[a.attribute, a.kind, a.decimals, a.fails_low, a.run_key, a.detection_law,
                    self._floats((a.bias, a.cv, a.sd, a.lod, a.false_positive, a.invalid_rate, a.highest, a.run_cv, a.tested, a.container_ml,
-                                 a.lot, a.call, a.incubation_h))] for a in t.assays]
+                                 a.lot, a.call, a.incubation_h, a.lab_error, a.error_factor))] for a in t.assays]
         return Arrays(
             numbers, _table(steps, STEP_FLOATS + 1), _table(self.needs, RESUME_LINE + 1), _table(holds, KEEP + len(t.steps)),
             _table(self.lines, MORE_MASK + 1), _table(self.bands, BAND_FLOATS + 1), _table(self.branches, BRANCH_FLOATS + 1),
@@ -275,8 +277,8 @@ class _Numbering:
         return rows
 
     def _branch(self, b: BranchRow) -> list[int]:
-        return [b.index, b.key, b.first, int(b.stop_batch), b.assay, b.retests, b.on_invalid, b.reason,
-                self._floats((b.cells, b.low, b.high))]
+        return [b.index, b.key, b.first, int(b.stop_batch), b.assay, b.retests, b.on_invalid, b.reason, b.accept, b.check, b.inquiry,
+                b.found_key, self._floats((b.cells, b.low, b.high, b.found))]
 
     def _pools(self) -> list[list[int]]:
         rows, units, words = [], 0, 0
@@ -337,6 +339,7 @@ class _Numbering:
         numbers[LIMIT_S] = t.limit_s
         gathering = [step.index for step in t.steps if step.gather_k]
         numbers[R_GATHER], numbers[ANY_GATHER] = self.reason.get("gather", -1), bool(gathering)
+        numbers[R_LAB_ERROR], numbers[R_CONFIRMED] = self.reason.get("lab_error", -1), self.reason.get("confirmed", -1)
         numbers[[GATHERINGS, GATHERINGS_END]] = self._list(gathering)
         numbers[ANY_CHANGEOVER] = any(p.changeover_s for p in t.pools)
         numbers[[CAMPAIGN, PAUSE_GAP]] = t.campaign, int(t.pause_s + 0.5)

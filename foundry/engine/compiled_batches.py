@@ -13,9 +13,11 @@ from foundry.engine.compiled_sides import awaited, dismiss, forget_side, fork
 from foundry.engine.compiled_starts import leave_cap
 from foundry.engine.compiled_state import *
 from foundry.engine.compiled_stocks import put_items
+from foundry.engine.compiled_units import uniform
 from foundry.engine.readable import REREADS
 from foundry.events import Kind
 from foundry.tables import END, GIVE_UP, STOP
+from qc.disposition import CONFIRMED, INVESTIGATE, RETEST, after_reading, deciding_value
 from qc.measurement import BELOW_LOD, INVALID, PLAIN
 
 MEASURED_KIND, DECIDED_KIND, LEFT_KIND = int(Kind.MEASURED), int(Kind.DECIDED), int(Kind.LEFT)
@@ -194,18 +196,41 @@ def _decided(a: Any, s: Any, w: int, band: int, reason: int) -> None:
 
 @kernel
 def _result(a: Any, s: Any, w: int, mark: int, value: float) -> int:
-    """Invalid runs are done again, readings out of limits repeated (K6). Returns the next step or END."""
+    """Invalid runs are done again, readings out of limits investigated and repeated (K6). Returns the next step or END."""
     worker, row = s.worker, s.worker[w, BRANCH]
     b, branch, at = worker[w, OF_BATCH], a.branches[row, BRANCH_INDEX], a.branches[row, BRANCH_FLOATS]
     if a.branches[row, BRANCH_ASSAY] < 0:
         s.results[b, branch] = s.culture[w, READING]
         return END
-    if mark == INVALID:
-        return int(a.branches[row, ON_INVALID])
-    if not a.floats[at + SAMPLE_LOW] <= value <= a.floats[at + SAMPLE_HIGH] and worker[w, RETESTED] < a.branches[row, RETESTS]:
+    step, check, inquiry = worker[w, STEP], a.branches[row, CHECK], a.branches[row, INQUIRY]
+    if 0 <= inquiry <= step:                                # phase 2 is done
+        s.results[b, branch] = s.culture[w, TOTAL]
+        return END
+    done, retests = worker[w, RETESTED], a.branches[row, RETESTS]
+    if 0 <= check <= step:                                  # phase 1 is done
+        u = uniform(s, a.branches[row, FOUND_KEY], worker[w, BATCH], worker[w, PATH], worker[w, ATTEMPT])
+        if worker[w, MISTAKEN] == 1 and u < a.floats[at + SAMPLE_FOUND]:
+            _decided(a, s, w, 0, a.numbers[R_LAB_ERROR])
+            return int(a.branches[row, BRANCH_FIRST])
+        value, after = s.culture[w, TOTAL], RETEST if retests > 0 else CONFIRMED
+    else:
+        if mark == INVALID:
+            return int(a.branches[row, ON_INVALID])
+        s.culture[w, TOTAL] = s.culture[w, TOTAL] + value if done > 0 else value
+        accept = a.branches[row, ACCEPT]
+        value = deciding_value(accept, value, s.culture[w, TOTAL], done, retests, a.assays[a.branches[row, BRANCH_ASSAY], DECIMALS])
+        after = after_reading(accept, a.floats[at + SAMPLE_LOW] <= value <= a.floats[at + SAMPLE_HIGH], done, retests, check >= 0)
+    if after == INVESTIGATE:
+        return int(check)
+    if after == RETEST:
         worker[w, RETESTED] += 1
         _decided(a, s, w, 0, a.numbers[R_RETEST])
         return int(a.branches[row, BRANCH_FIRST])
+    if after == CONFIRMED and (check >= 0 or inquiry >= 0):
+        _decided(a, s, w, 0, a.numbers[R_CONFIRMED])
+        if inquiry >= 0:
+            s.culture[w, TOTAL] = value
+            return int(inquiry)
     s.results[b, branch] = value
     return END
 

@@ -231,7 +231,14 @@ def read(a: Any, s: Any, w: int, again: int) -> tuple[float, int]:
     if a.steps[step, GATHER_K] > 0:                         # all of a run are invalid together (F5)
         who, path, visit = worker[w, SHARED_BATCH], worker[w, SHARED_PATH], worker[w, SHARED_ATTEMPT] + (again << 16)
     u_invalid = uniform(s, a.steps[step, READ_INVALID], who, path, visit) if invalid_rate > 0 else 1.0
-    value, mark = measure(kind, true, a.floats[at + BIAS], cv, sd, a.floats[at + LOD], a.assays[assay, DECIMALS], false_positive,
+    bias = a.floats[at + BIAS]
+    if a.floats[at + LAB_ERROR] > 0:
+        worker[w, MISTAKEN] = 1 if uniform(s, a.steps[step, READ_MISTAKE], who, path, visit) < a.floats[at + LAB_ERROR] else 0
+        if worker[w, MISTAKEN] == 1 and a.floats[at + ERROR_FACTOR] >= 0:
+            bias = (1 + bias) * a.floats[at + ERROR_FACTOR] - 1
+        elif worker[w, MISTAKEN] == 1:
+            u_false = -1.0                                  # below any chance of a false positive
+    value, mark = measure(kind, true, bias, cv, sd, a.floats[at + LOD], a.assays[assay, DECIMALS], false_positive,
                           invalid_rate, a.assays[assay, FAILS_LOW], normal_quantile(u_read), u_false, u_invalid, run_cv, z_run,
                           a.floats[at + TESTED], a.floats[at + CONTAINER_ML], a.floats[at + LOT_SIZE], a.floats[at + CLONE_CALL], grown,
                           u_read)

@@ -72,13 +72,14 @@ GOING, DONE, CRAMPED, STUCK, SPENT, EMPTY = range(6)
  SECONDS, READY, LINKED, LINK_NEXT, LINK_BEFORE, JOB, JOB_COUNT, OF_BATCH, BRANCH, PATH, CAME_S, SINCE_S, STATE, STEP, ATTEMPT, VISIT,
  LATEST, BEFORE_S, CANCELLED, RETESTED, SIDE_NEXT, SIDE_BEFORE, FORKED_AT, TOLD, STOPPED_BEFORE, STUCK_NOW, IS_RUN,
  RUN, RUN_NUMBER, FIRST_MEMBER, MEMBER_NEXT, MEMBERS, BROKE_OFF, SHARED_BATCH, SHARED_PATH, SHARED_ATTEMPT, VISITED,
- SETUP_S, QUEUED_S) = range(56)
+ SETUP_S, QUEUED_S, MISTAKEN) = range(57)
 """Columns of ``worker``. RANK: priority and due date, or time queued where batches have none, then QUEUED_S, then ORDER, batch and
 number: the rank in a line (N2); TAKEN and HELD: first
 unit of a list; FORKED_AT: step of its fork while its batch waits for it, else -1; RUN: worker it goes with, RUN_NUMBER: shown in the log;
 SHARED_…: address of the draws it shares with its run; VISITED: the step
-that it came to last for the first time, -1 none; SETUP_S: worked seconds at the end of its changeover, 0 once that is over."""
-WORKER_COLUMNS = 56
+that it came to last for the first time, -1 none; SETUP_S: worked seconds at the end of its changeover, 0 once that is over;
+MISTAKEN 1: the laboratory made an error in its last run."""
+WORKER_COLUMNS = 57
 VISITS, MISSES, BEGUN, OVER, EARLIER = range(5)
 """Columns of ``past`` for each step of a worker: number of visits, bands that did not go on, last start and last end (-1: none), and the
 step VISITED before this one: so what a token leaves behind is cleared at the cost of what it did."""
@@ -113,7 +114,7 @@ LATE_ORDER, LATE_STEP, SHORT_STOCK, SHORT_ON_HAND, SHORT_ON_ORDER = range(5)    
 WARNING_COLUMNS = 5
 (BATCH_NUMBER, MAIN, TOKENS_MADE, FIRST_SIDE, LAST_SIDE, MINOR, MAJOR, BATCH_ENDED, BATCH_IN_CAP, ALIVE, DECIDED, FIRST_REASON,
  DUE_S, OUTCOMES) = range(14)              # OUTCOMES: of each panel, -1 open, 0 rejected, 1 released
-EXPOSED_S, READING, AMOUNT = CULTURE, CULTURE + 1, CULTURE + 2  # columns of ``culture`` behind its parameters
+EXPOSED_S, READING, AMOUNT, TOTAL = range(CULTURE, CULTURE + 4)  # columns of ``culture`` behind its parameters
 OUT, GIVEN, HAZARD = 0, len(FIELDS), len(FIELDS) + CULTURE      # places in ``scratch``
 TO_WORKER, TO_LIFE, CALL, CALL_UNIT, CALL_VALUE = range(5)      # of ``urgent``; ``normal`` has worker and stamp
 
@@ -173,7 +174,7 @@ class State(NamedTuple):
     worker: Ints
     past: Ints                      # of a worker, step after step
     record: Floats                  # truth of a worker's cells
-    culture: Floats                 # parameters of their environment; EXPOSED_S, READING, AMOUNT
+    culture: Floats                 # parameters of their environment; EXPOSED_S, READING, AMOUNT, TOTAL
     unit: Ints
     batch: Ints
     results: Floats                 # of a batch: last value of each branch, then of each assay; NaN none
@@ -199,7 +200,7 @@ class State(NamedTuple):
 
 TRUTH = np.dtype([("time_s", "<i8"), ("batch", "<i4"), ("step", "<i2"), ("attempt", "<i2"), ("latent", "<f8", (len(FIELDS),))])
 TRUTH_LATENT = 2                    # words before the latent fields
-WIDTHS = {"worker": WORKER_COLUMNS, "record": len(FIELDS), "culture": CULTURE + 3, "heap": 4, "urgent": 5, "normal": 2, "starts": 2,
+WIDTHS = {"worker": WORKER_COLUMNS, "record": len(FIELDS), "culture": CULTURE + 4, "heap": 4, "urgent": 5, "normal": 2, "starts": 2,
           "warnings": WARNING_COLUMNS, "truth": TRUTH_LATENT + len(FIELDS), "truth_keys": TRUTH_LATENT + len(FIELDS), "pool": POOL_COLUMNS,
           "line": LINE_COLUMNS, "calendar": 2, "stock": STOCK_COLUMNS, "lot": LOT_COLUMNS,
           "second": ROW_WHY + 1}
@@ -222,7 +223,7 @@ def new_state(a: Arrays) -> State:
     return State(
         n=integers(AVAILABLE + count[MASK_WORDS] + count[MOST_NEEDS] + 1),
         worker=integers(workers, WORKER_COLUMNS), past=integers(workers, PAST_WIDTH * steps),
-        record=floats(workers, len(FIELDS)), culture=floats(workers, CULTURE + 3),
+        record=floats(workers, len(FIELDS)), culture=floats(workers, CULTURE + 4),
         unit=integers(units, JOBS_DONE + count[JOB_KINDS]),
         batch=integers(64, OUTCOMES + count[PANELS]), results=floats(64, count[BRANCHES] + count[ASSAYS]),
         heap=integers(16 * workers + lots, 4), urgent=integers(16 * workers, 5), normal=integers(16 * workers, 2),

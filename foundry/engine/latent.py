@@ -123,10 +123,11 @@ class Latent:
         return max(0, int(self.record[VIALS]) - tables.qc_vials) // tables.vials_per_dose
 
 
-def read(floor: Lines, latent: Latent | None, step: StepRow, visit: Visit, run: Visit) -> tuple[float, int]:
+def read(floor: Lines, latent: Latent | None, step: StepRow, visit: Visit, run: Visit, mistaken: bool) -> tuple[float, int]:
     """What the assay of a step reports now, and its mark (K4). Without biology every true value is 0.
 
-    All that are read in one run are invalid together: that draw has the address ``run`` (F5).
+    All that are read in one run are invalid together: that draw has the address ``run`` (F5). ``mistaken``: the laboratory made an error
+    in this run (K6).
     """
     assay, now = floor.tables.assays[step.look], floor.env.now
     true = 0.0 if latent is None else float(rules.attribute(assay.attribute, latent.now(now), float(now)))
@@ -135,7 +136,12 @@ def read(floor: Lines, latent: Latent | None, step: StepRow, visit: Visit, run: 
     grown = assay.detection_law < 0 or floor.drawn(assay.detection_law, ORGANISM, visit[0], 0, 1) <= assay.incubation_h
     u_false = floor.uniform(step.read_keys[1], *visit) if assay.false_positive > 0 else 1.0
     u_invalid = floor.uniform(step.read_keys[2], *run) if assay.invalid_rate > 0 else 1.0
-    value, mark = measure(assay.kind, true, assay.bias, assay.cv, assay.sd, assay.lod, assay.decimals, assay.false_positive,
+    bias = assay.bias
+    if mistaken and assay.error_factor >= 0:
+        bias = (1 + bias) * assay.error_factor - 1
+    elif mistaken:
+        u_false = -1.0                                      # below any chance of a false positive
+    value, mark = measure(assay.kind, true, bias, assay.cv, assay.sd, assay.lod, assay.decimals, assay.false_positive,
                           assay.invalid_rate, assay.fails_low, normal_quantile(u_read), u_false, u_invalid, assay.run_cv, z_run,
                           assay.tested, assay.container_ml, assay.lot, assay.call, int(grown), u_read)
     return min(value, assay.highest), mark

@@ -25,7 +25,7 @@ from foundry.events import Kind, from_flat, records_dtype
 from foundry.streams import fold
 from foundry.tables import END, GIVE_UP, STOP, BandRow, BranchRow, PanelRow, Tables
 from processes.cells import FIELDS
-from qc.disposition import Disposition, decide_codes
+from qc.disposition import CONFIRMED, INVESTIGATE, RETEST, Disposition, after_reading, decide_codes, deciding_value
 from qc.measurement import INVALID
 
 QUEUED_KIND, SETUP_KIND, WORKED_KIND, STOPPED_KIND = int(Kind.QUEUED), int(Kind.SETUP), int(Kind.WORKED), int(Kind.STOPPED)
@@ -328,7 +328,10 @@ class Engine(Gathering):
         now = self.env.now
         for again in range(REREADS if at_line else 1):
             visit = token.visit(again)
-            value, mark = read(self, token.latent, step, visit, token.shared(again) if step.gather_k else visit)
+            run = token.shared(again) if step.gather_k else visit
+            chance = self.tables.assays[step.look].lab_error
+            token.mistaken = chance > 0 and self.uniform(step.read_keys[3], *run) < chance
+            value, mark = read(self, token.latent, step, visit, run, token.mistaken)
             self.rows += (now, now, MEASURED_KIND, token.label, self.first_assay + step.look, self.marks[mark])
             self.values.append(value)
             if mark != INVALID:
@@ -383,23 +386,51 @@ class Engine(Gathering):
         self.set_out(side, self.journey(side, row.first))
 
     def _result(self, token: Token, mark: int, value: float) -> int:
-        """Invalid runs are done again, readings out of limits repeated (K6). Returns the next step or END."""
+        """Invalid runs are done again, readings out of limits investigated and repeated (K6). Returns the next step or END."""
         row, step = token.branch, token.step
         assert row is not None and step is not None
         if row.assay < 0:
             token.of.results[row.index] = token.reading
             return END
+        if 0 <= row.inquiry <= step.index:                  # phase 2 is done
+            token.of.results[row.index] = token.total
+            return END
+        if 0 <= row.check <= step.index:
+            return self._checked(token, row)
         if mark == INVALID:
             return row.on_invalid
-        if row.low <= value <= row.high:
-            token.of.results[row.index] = value
-            return END
-        if token.misses.get(-1, 0) < row.retests:
-            token.misses[-1] = token.misses.get(-1, 0) + 1
-            self._decided(token, 0, self.reason["retest"])
-            return row.first
+        done = token.misses.get(-1, 0)
+        token.total = token.total + value if done else value
+        value = deciding_value(row.accept, value, token.total, done, row.retests, self.tables.assays[row.assay].decimals)
+        after = after_reading(row.accept, row.low <= value <= row.high, done, row.retests, row.check >= 0)
+        if after == INVESTIGATE:
+            return row.check
+        if after == RETEST:
+            return self._retest(token, row)
+        if after == CONFIRMED and (row.check >= 0 or row.inquiry >= 0):
+            return self._confirm(token, row, value)
         token.of.results[row.index] = value
         return END
+
+    def _checked(self, token: Token, row: BranchRow) -> int:
+        """Phase 1 is done: an error of the laboratory that is found makes the test a new one, else it is repeated or confirmed (K6)."""
+        if token.mistaken and self.uniform(row.found_key, *token.visit()) < row.found:
+            self._decided(token, 0, self.reason["lab_error"])
+            return row.first
+        return self._retest(token, row) if row.retests > 0 else self._confirm(token, row, token.total)
+
+    def _retest(self, token: Token, row: BranchRow) -> int:
+        token.misses[-1] = token.misses.get(-1, 0) + 1
+        self._decided(token, 0, self.reason["retest"])
+        return row.first
+
+    def _confirm(self, token: Token, row: BranchRow, value: float) -> int:
+        """Out of limits for good: the result counts now or, with a phase 2, at its end."""
+        self._decided(token, 0, self.reason["confirmed"])
+        token.total = value
+        if row.inquiry < 0:
+            token.of.results[row.index] = value
+        return row.inquiry
 
     def _report(self, token: Token, reason: int) -> None:
         """A side token is done: its join may go on, or its result, or its failure, ends the batch (F6)."""

@@ -56,8 +56,9 @@ class Token(Worker):
     """A batch's main token (number 0) or a side token: what it has visited, holds and is."""
 
     __slots__ = (
-        "attempt", "branch", "came_s", "cancelled", "driver", "ended", "fork", "held", "latent", "latest", "main", "misses", "new_holds",
-        "of", "path", "reading", "run", "setup_s", "shares", "since_s", "state", "step", "started", "visits", "where",
+        "attempt", "branch", "came_s", "cancelled", "driver", "ended", "fork", "held", "latent", "latest", "main", "misses", "mistaken",
+        "new_holds", "of", "path", "reading", "run", "setup_s", "shares", "since_s", "state", "step", "started", "total", "visits",
+        "where",
     )
 
     def __init__(self, of: Batch, number: int, path: int, branch: BranchRow | None, now: int) -> None:
@@ -79,6 +80,8 @@ class Token(Worker):
         self.since_s = now                              # beginning of the interval it is in
         self.reading = math.nan                             # last value reported of it
         self.setup_s = 0                                    # worked seconds at the end of its changeover, 0 once that is over
+        self.mistaken = False                               # the laboratory made an error in its last run (K6)
+        self.total = math.nan                               # sum of the readings of its test and retests; once confirmed its result
         self.driver = 0.0                                   # amount at the start of the visit
         self.fork = (-1, -1)                                # (branch, fork step) of a side token
         self.cancelled = -1                                 # reason, once its result no longer counts

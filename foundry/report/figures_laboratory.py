@@ -12,6 +12,8 @@ from foundry.report.words import capital, join, line, pretty, short_names, subje
 
 MOST_TESTS: Final = 12
 SHARES: Final = ("invalid_rate", "oos_rate", "false_oos_rate")
+INVESTIGATED: Final = {"oos_phase1_rate": "phase 1 (%)", "lab_error_found": "error found (% of these)", "oos_phase2_rate": "phase 2 (%)",
+                       "investigation_h": "work on both (h)"}
 X_TITLES: Final = {
     "contaminant_cfu_per_ml": "true contaminants (CFU/mL)",
     "mycoplasma_cfu_per_ml": "true mycoplasma (CFU/mL)",
@@ -103,15 +105,21 @@ def _at(entry: Mapping[str, Any], x: float) -> float:
 
 
 def laboratory(summary: Mapping[str, Any], scenarios: Sequence[str]) -> Chart:
-    """First readings out of limits per test and how many of them were wrong; the numbers also hold turnaround and invalid runs."""
+    """First readings out of limits per test and how many of them were wrong; the numbers also hold turnaround and invalid runs.
+
+    Where a scenario investigates, they say how often, what was found, and the hours of work.
+    """
     name, title = "laboratory", "First readings out of limits by test, all replications"
     rows: list[tuple[str, ...]] = []
     worst: list[str] = []
+    names = [kpi for scenario in scenarios for kpi in summary.get("scenarios", {}).get(scenario, {})]
+    looks = INVESTIGATED if any(kpi.startswith("investigation_h[") for kpi in names) else {}
     for scenario, short in zip(scenarios, short_names(scenarios), strict=True):
         found = summary.get("scenarios", {}).get(scenario, {})
         tests = tests_of(found)
         rows += [(short, pretty(a), *(fixed(_mean(found, f"turnaround_d[{a}.{q}]")) for q in ("p50", "p90")),
-                  *(percent(_mean(found, f"{kpi}[{a}]")) if f"{kpi}[{a}]" in found else "no limit" for kpi in SHARES)) for a in tests]
+                  *(percent(_mean(found, f"{kpi}[{a}]")) if f"{kpi}[{a}]" in found else "no limit" for kpi in SHARES),
+                  *(_looked_into(found, kpi, a) for kpi in looks)) for a in tests]
         wrong = [(a, _mean(found, f"false_oos_rate[{a}]")) for a in tests if is_number(_mean(found, f"false_oos_rate[{a}]"))]
         if wrong and (top := max(wrong, key=lambda pair: pair[1] or 0.0))[1]:
             worst.append(f"{pretty(top[0])} on {line(short)} ({percent(top[1])} %)")
@@ -119,12 +127,17 @@ def laboratory(summary: Mapping[str, Any], scenarios: Sequence[str]) -> Chart:
         return sentence(name, title, "No test on samples was reported in the counted window.")
     said = f"First readings that were out of limits although the lot was not are most frequent in {join(worst)}." if worst else (
         "No first reading was out of limits although the lot was not.")
-    head = ("scenario", "test", "median (d)", "P90 (d)", "invalid (%)", "out of limits (%)", "of these false (% of all)")
+    head = ("scenario", "test", "median (d)", "P90 (d)", "invalid (%)", "out of limits (%)", "of these false (% of all)", *looks.values())
     table = Table(head, tuple(rows), 2)
     view = _readings_out(summary, scenarios)
     note = ("Filled: out of limits. Ring: so although the lot was not; around a filled mark all of them were. "
             "The numbers also hold turnaround and invalid runs.")
     return Chart(name, title, said, () if view is None else (view,), "" if view is None else note, table)
+
+
+def _looked_into(found: Mapping[str, Any], kpi: str, assay: str) -> str:
+    value = _mean(found, f"{kpi}[{assay}]")
+    return "" if value is None else fixed(value) if kpi == "investigation_h" else percent(value)
 
 
 def _readings_out(summary: Mapping[str, Any], scenarios: Sequence[str]) -> View | None:

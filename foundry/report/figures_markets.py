@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from foundry.market_summary import BEFORE, PLANNED, REPEATS, WAITS, Market, markets_of
+from foundry.market_summary import BEFORE, INVESTIGATIONS, PLANNED, REPEATS, WAITS, Market, markets_of
 from foundry.report.chart import Chart, Table, View, blank, label, rows_axis, safe, sentence, small_rows
 from foundry.report.tokens import LIGHT, fixed, is_number, number, percent
 from foundry.report.words import capital, cause, join, pretty, short_names
@@ -101,7 +101,7 @@ def _kind(part: str, assays: Mapping[str, Any]) -> str:
         return next((f"waits: {why}" for why in ("off shift", "down", "out of stock") if part.endswith(why)), "waits: busy")
     if part in (BEFORE, PLANNED):
         return "to the sample"
-    return "repeated tests" if part == REPEATS else "tests" if part in assays else "review and decision"
+    return "repeated tests" if part in (REPEATS, INVESTIGATIONS) else "tests" if part in assays else "review and decision"
 
 
 def _part(name: str) -> str:

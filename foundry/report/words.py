@@ -103,6 +103,11 @@ MEASURES: Final[dict[str, Measure]] = {
     "invalid_rate": Measure("Invalid runs", "share"),
     "oos_rate": Measure("Out-of-limit readings", "share"),
     "false_oos_rate": Measure("False out-of-limit readings", "share"),
+    "true_oos_rate": Measure("True out-of-limit readings", "share"),
+    "oos_phase1_rate": Measure("Investigations by the laboratory", "share"),
+    "lab_error_found": Measure("Errors of the laboratory found", "share"),
+    "oos_phase2_rate": Measure("Investigations of manufacturing", "share"),
+    "investigation_h": Measure("Work on investigations", "hours"),
     "utilisation": Measure("Utilisation", "share"),
     "state_share": Measure("Share of time", "share"),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -289,3 +290,38 @@ def test_Q8_due_dates_need_a_horizon():
     scenario = bench("{steps: [{name: fill}]}", demand={"due": [{"by_d": 3, "doses": 1}]}, horizon_d=None, stop_after_batches=3)
     assert [problem.message for problem in check(scenario)] == [
         "due dates need a window with an end: give horizon_d in place of stop_after_batches"]
+
+
+# ---- investigations (K6)
+
+@pytest.mark.parametrize(("assay", "message"), [
+    ("steps: [], investigate: {manufacturing: [{name: inquiry}]}", "assay `test` has no steps: it is read at the line"),
+    ("steps: [{name: read}], investigate: {laboratory: [{name: a}], found: 1}", "looks for errors of the laboratory, but `test` has none"),
+    ("steps: [{name: read}], investigate: {manufacturing: [{name: a, needs: {lawyer: 1}}]}", "there is no pool or role `lawyer`"),
+    ("steps: [{name: read}], investigate: {manufacturing: [{name: a}, {name: a}]}", "there are two steps `test.manufacturing.a`"),
+    ("steps: [{name: read}], investigate: {manufacturing: [{name: a, next: read}]}", "step `read` belongs to assay `test`"),
+])
+def test_an_investigation_that_means_nothing_is_refused(assay: str, message: str) -> None:
+    found = said(f"""
+        lab: {{name: lab, assays: {{test: {{attribute: none, {assay}}}}}}}
+        steps: [{{name: fill, {"look: test" if "steps: []" in assay else "samples: {test: 1}"}}}]
+        """)
+    assert len(found) == 1 and found[0].startswith(message), found
+
+
+@pytest.mark.parametrize(("assay", "message"), [
+    ("investigate: {}", "give steps of laboratory (phase 1), of manufacturing (phase 2) or both"),
+    ("investigate: {laboratory: [{name: check}]}", "laboratory and found go together"),
+    ("investigate: {manufacturing: [{name: inquiry}], found: 1}", "laboratory and found go together"),
+    ("retests: 0, accept: all", "accept: all needs retests: 1 or more"),
+    ("kind: detect, accept: average", "accept: average is for kinds value and count"),
+    ("kind: detect, lab_error: {chance: 0.1, factor: 2}", "kind: detect does not take lab_error.factor"),
+    ("lab_error: {chance: 1.1}", "less than or equal to 1"),
+    ("accept: best", "'last', 'all' or 'average'"),
+])
+def test_keys_of_an_investigation_go_together(assay: str, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        bench(f"""
+            lab: {{name: lab, assays: {{test: {{attribute: none, steps: [{{name: read}}], {assay}}}}}}}
+            steps: [{{name: fill, samples: {{test: 1}}}}]
+            """)

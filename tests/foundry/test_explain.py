@@ -11,11 +11,13 @@ import foundry
 from foundry.explain import explain
 from foundry.replication import Refused
 from foundry.result import Result
+from foundry.scenario import Scenario
 from foundry.store import NotAResult
 from foundry.story import BatchLog, amount, limits
 from foundry.tables import tabulate
 from foundry.waits import Wait, hours, why
 from tests.foundry.plants import QUEUE, write
+from tests.laws.plants import complete
 
 TINY = ["horizon_d=120", "plant.pools.reactor.mtbf_h=200"]
 HICM = ["horizon_d=150", "warm_up_d=0"]
@@ -163,3 +165,50 @@ def test_a_log_without_rows_of_a_batch_is_empty(tiny: Result) -> None:
     assert log.rows == []
     assert log.said(None) == "there is no reading"
     assert isinstance(log.events, pd.DataFrame)
+
+
+def test_an_average_that_fails_is_told(tmp_path: Path) -> None:
+    """A first reading of 0 and a retest of 0.9 against at least 0.8: the average of 0.45 fails, though the last reading does not.
+
+    The first run has an error that reads 0, the second none, as the draws of seed 29 have it.
+    """
+    scenario = Scenario.model_validate(complete("""
+        product: {name: cells, dose_cells: 1.0e7, vial_cells: 1.0e6, fill_cells: 1.0e6}
+        pools: {}
+        assays:
+          viability: {attribute: viability, lab_error: {chance: {value: 0.5}, factor: {value: 0}}, accept: average,
+                      steps: [{name: read, duration_h: 1}]}
+        panels: [{name: release, market: eu, limits: [{assay: viability, at_least: 0.8}]}]
+        steps:
+        - name: thaw
+          operation: thaw_suspension
+          parameters: {bank_vials: 1, cells_per_bank_vial: 1.0e8, attach_fraction: 1, viability_fraction: 0.9, volume_ml: 100, vessels: 1,
+                       mu_max_per_d: 0, kd_per_d: 0}
+          samples: {viability: 1}
+        - {name: qa, decide: [release]}
+        """))
+    folder = foundry.run(scenario, reps=1, seed=29).save(tmp_path / "told")
+    said = [entry.text for entry in explain(folder, 0).lines]
+
+    assert "viability reads 0: out of limits, repeated from the reserve; the retest reads 0.9." in said
+    assert "release rejects it: viability is 0.45 in the average of 2 readings, at least 0.8 is wanted." in said
+
+
+def test_an_investigation_is_told(tmp_path: Path) -> None:
+    """Read as 0 against at least 1: checked, repeated and confirmed; each decision has its sentence."""
+    scenario = Scenario.model_validate(complete("""
+        pools: {}
+        assays:
+          purity:
+            attribute: none
+            lab_error: {chance: {value: 0}}
+            steps: [{name: read, duration_h: 1}]
+            investigate: {laboratory: [{name: check, duration_h: 1}], found: {value: 1}, manufacturing: [{name: inquiry, duration_h: 1}]}
+        panels: [{name: release, market: eu, limits: [{assay: purity, at_least: 1}]}]
+        steps: [{name: fill, samples: {purity: 1}}, {name: qa, decide: [release]}]
+        """))
+    folder = foundry.run(scenario, reps=1).save(tmp_path / "told")
+    said = [(entry.time_s // 3600, entry.text) for entry in explain(folder, 0).lines if entry.kind == "retest"]
+
+    assert said == [(2, "purity reads 0: out of limits, repeated from the reserve; the retest reads 0."),
+                    (3, "purity reads 0: confirmed as out of limits.")]

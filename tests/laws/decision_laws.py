@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterator
+from decimal import ROUND_HALF_EVEN, Decimal
 
 import numpy as np
 
 from foundry.events import Kind
 from foundry.streams import normal_quantile, u01
-from foundry.tables import END, GIVE_UP, STOP, BandRow, LimitRow, PanelRow
+from foundry.tables import END, GIVE_UP, STOP, BandRow, BranchRow, LimitRow, PanelRow
 from processes.cells import ATTRIBUTES, CAUSES
+from qc.disposition import ALL, AVERAGE, LAST
 from qc.measurement import MARKS, measure, round_half_even
 from tests.laws.logbook import Logbook, Row, Visit
 
@@ -82,35 +84,80 @@ def readings_come_as_drawn(log: Logbook) -> Iterator[str]:
         path = log.path_of(batch, token)
         if path is None or (path and points[0].reason == log.reason["invalid"]):
             continue
-        u = (u01(log.seed, key, log.replication, batch, path, attempt) for key in visit.step.read_keys)
+        first, false, invalid, mistake = (u01(log.seed, key, log.replication, batch, path, attempt) for key in visit.step.read_keys)
+        if mistake < assay.lab_error and assay.error_factor < 0:
+            false = -1.0                                    # an error without a factor reads as a false positive does
         error = assay.bias, assay.cv, assay.sd, assay.lod, assay.decimals, assay.false_positive, assay.invalid_rate, assay.fails_low
         sample = 0.0, 0.0, assay.tested, assay.container_ml, assay.lot, assay.call          # no error of the run moves what is 0
-        first = next(u)
-        value, mark = measure(assay.kind, 0.0, *error, normal_quantile(first), next(u), next(u), *sample, 1, first)
+        value, mark = measure(assay.kind, 0.0, *error, normal_quantile(first), false, invalid, *sample, 1, first)
         if (points[0].value, log.tables.reasons[points[0].reason]) != (value, MARKS[mark]):
             yield f"{log.name(visit)} read {points[0]}, drawn {value} {MARKS[mark]}"
 
 
 def samples_are_repeated_as_allowed(log: Logbook) -> Iterator[str]:
-    """An invalid run is done again, a reading out of limits repeated from the reserve as often as allowed, then it counts (K6)."""
+    """An invalid run is done again; a reading out of limits is investigated, repeated from the reserve as often as allowed, and counts at
+    last (K6)."""
     for key, visits in log.journeys.items():
         branch = log.sample_of(*key) if key[1] else None
         if branch is None or branch.assay < 0:
             continue
-        retests = 0
+        series: list[float] = []                            # readings of the test and of its retests
+        read: Visit | None = None                           # of the last of them
         for visit, follower in zip(visits, [*visits[1:], None], strict=True):
             points = [row for row in visit.points if row.kind == Kind.MEASURED]
-            if not points:
-                continue
-            invalid = points[0].reason == log.reason["invalid"]
-            again = not invalid and not branch.low <= points[0].value <= branch.high and retests < branch.retests
-            retests += again
             decided = [log.tables.reasons[row.reason] for row in visit.points if row.kind == Kind.DECIDED]
-            goes = branch.on_invalid if invalid else branch.first if again else END
-            if decided != ["retest"] * again or (follower is not None and follower.step.index != goes):
-                yield f"{log.name(visit)} read {points[0]}, decided {decided}"
+            if points and points[0].reason == log.reason["invalid"]:
+                said, goes = [], branch.on_invalid
+            elif points:
+                series.append(points[0].value)
+                read = visit
+                said, goes = _after(branch, series, log.tables.assays[branch.assay].decimals)
+            elif 0 <= branch.check <= visit.step.index and not 0 <= branch.inquiry <= visit.step.index and read is not None and (
+                    visit.finished and visit.step.next == END and (decided or log.left.get(key, _NONE).time != visit.end)):
+                if _error_found(log, branch, read, visit, decided):
+                    series, said, goes = [], ["lab_error"], branch.first
+                else:
+                    said, goes = (["retest"], branch.first) if branch.retests else (["confirmed"], branch.inquiry)
+            else:
+                continue
+            if decided != said or (follower is not None and follower.step.index != goes):
+                yield f"{log.name(visit)} read {series}, decided {decided}, expected {said}"
             if follower is None and goes != END and log.left.get(key, _NONE).reason == log.reason["joined"]:
-                yield f"{log.name(visit)} read {points[0]} and was not done again"
+                yield f"{log.name(visit)} read {series} and left before {log.tables.steps[goes].name}"
+
+
+def _after(branch: BranchRow, series: list[float], decimals: int) -> tuple[list[str], int]:
+    """What is decided after a reading, and the step that comes next: the readings of the test and its retests up to it are given."""
+    def inside(value: float) -> bool:
+        return branch.low <= value <= branch.high
+
+    first, retests, whole = series[0], series[1:], len(series) == branch.retests + 1
+    if not retests and inside(first):
+        return [], END
+    if not retests and branch.check >= 0:
+        return [], branch.check
+    conform = {LAST: inside(series[-1]), ALL: whole and all(map(inside, retests)), AVERAGE: whole and inside(_mean(series, decimals))}
+    if retests and conform[branch.accept]:
+        return [], END
+    if not whole and not (retests and branch.accept == ALL and not inside(series[-1])):
+        return ["retest"], branch.first
+    return ["confirmed"] if branch.check >= 0 or branch.inquiry >= 0 else [], branch.inquiry
+
+
+def _mean(series: list[float], decimals: int) -> float:
+    """The average as it is reported, worked out in decimal digits."""
+    digits = [Decimal(repr(value)) for value in series]
+    return float((sum(digits, Decimal(0)) / len(digits)).quantize(Decimal(1).scaleb(-decimals), rounding=ROUND_HALF_EVEN))
+
+
+def _error_found(log: Logbook, branch: BranchRow, read: Visit, check: Visit, decided: list[str]) -> bool:
+    """Whether the run of a reading had an error that phase 1 finds, by the draws of their addresses; as decided where none is known."""
+    batch, token, _, attempt = read.key
+    path = log.path_of(batch, token)
+    if path is None or read.step.gather_k:
+        return decided == ["lab_error"]
+    error = u01(log.seed, read.step.read_keys[3], log.replication, batch, path, attempt) < log.tables.assays[branch.assay].lab_error
+    return error and u01(log.seed, branch.found_key, log.replication, batch, path, check.key[3]) < branch.found
 
 
 def readings_have_the_decimals_of_their_assay(log: Logbook) -> Iterator[str]:
@@ -176,10 +223,16 @@ def _results(log: Logbook, batch: int, until: int) -> dict[int, float]:
         left, visits = log.left.get(key), log.journeys[key]
         if left is None or left.time > until or left.reason != log.reason["joined"]:
             continue
-        values = [row.value for visit in visits for row in sorted(visit.points) if _is_reading(log, row)]
-        index = log.branch_of(visits[0].step.index).index
-        if values and left.time >= results.get(index, (-1, 0.0))[0]:
-            results[index] = left.time, values[-1]
+        values: list[float] = []
+        for row in (row for visit in visits for row in sorted(visit.points)):
+            if row.kind == Kind.DECIDED and log.tables.reasons[row.reason] == "lab_error":
+                values = []                                 # what was read before does not count
+            values += [row.value] if _is_reading(log, row) else []
+        branch = log.branch_of(visits[0].step.index)
+        if branch.accept == AVERAGE and len(values) == branch.retests + 1 > 1:
+            values.append(_mean(values, log.tables.assays[branch.assay].decimals))
+        if values and left.time >= results.get(branch.index, (-1, 0.0))[0]:
+            results[branch.index] = left.time, values[-1]
     return {index: value for index, (_, value) in results.items()}
 
 

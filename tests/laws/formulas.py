@@ -19,9 +19,10 @@ Pair = tuple[Interval, Interval, float | None]              # difference, relati
 NOTHING: Interval = (None, None, None)
 
 MEANS = {"doses_released_per_year", "batches_started", "batches_released", "work_in_progress_cost", "overtime_h", "wip_batches", "capex",
-         "gate_stops", "gate_false_stops", "cost_avoided", "doses_lost"}
+         "gate_stops", "gate_false_stops", "cost_avoided", "doses_lost", "investigation_h"}
 SHARES = {"batch_failure_rate", "true_failure_rate", "consumer_risk", "producer_risk", "bad_given_released", "released_given_bad",
-          "first_pass_yield", "invalid_rate", "oos_rate", "false_oos_rate"}
+          "first_pass_yield", "invalid_rate", "oos_rate", "false_oos_rate", "true_oos_rate", "oos_phase1_rate", "lab_error_found",
+          "oos_phase2_rate"}
 FRACTIONS = {"utilisation", "state_share"}                  # ratios that are at most 1
 PROBABILITIES = {"probability_demand_met"}
 

@@ -49,14 +49,20 @@ class Dice:
         return self.random.randint(low, high)
 
 
-def scenario(seed: int, *, gathering: bool = False, routes: bool = False, changing: bool = False, stocks: bool = False) -> Plan:
+def scenario(
+    seed: int, *, gathering: bool = False, routes: bool = False, changing: bool = False,
+    investigations: bool = False, stocks: bool = False
+) -> Plan:
     """The random scenario of a seed, as a file would hold it.
 
     With ``gathering`` some steps of some plants gather (F5), with ``routes`` most plants of two markets decide for each by itself (K6),
     with ``changing`` most units are changed over (B6) some starts come in campaigns or are lost (A1), and some
-    ranks go by due dates (N2), with ``stocks`` steps take items and put them in (S1-S6).
+    ranks go by due dates (N2), with ``stocks`` steps take items and put them in (S1-S6), with ``investigations`` most plants investigate
+    readings out of limits (K6).
     """
     plan = _Maker(seed).scenario()
+    if investigations:
+        _investigate(plan, Dice(seed + 3_000_000))
     if routes:
         _routes(plan, Dice(seed + 2_000_000))
     if gathering:
@@ -147,6 +153,33 @@ def _gather(plan: Plan, dice: Dice) -> None:
             if dice.chance(0.3):
                 step |= {"duration_h": 1, "per": "members", "per_h": dice.pick(0.25, 0.5), "planned_h": 3}
                 step.pop("spread", None)
+
+
+def _investigate(plan: Plan, dice: Dice) -> None:
+    """In most plants readings of samples out of limits are investigated, and runs suffer errors of the laboratory (K6)."""
+    if dice.chance(0.1):
+        return
+    for assay in plan["lab"]["assays"].values():
+        if not assay.get("steps") or dice.chance(0.1):
+            continue
+        assay["lab_error"] = {"chance": {"value": dice.pick(0.2, 0.4, 0.6)}}
+        if assay["attribute"] != "none" and dice.chance(0.5):
+            assay["lab_error"]["factor"] = {"value": dice.pick(0.05, 0.9, 2)}
+        assay["retests"] = dice.pick(0, 1, 2, 2, 2)
+        if assay["retests"] == 2:
+            assay["accept"] = dice.pick("all", "average", "average") if assay.get("kind", "value") in ("value", "count") else "all"
+        phases: Plan = {}
+        if dice.chance(0.75):
+            check: Plan = {"name": "check", "needs": {"analyst": 1}, "duration_h": dice.pick(0, 1, 4)}
+            check["shift"] = dice.pick("fit", "pause", "overtime")
+            phases["laboratory"] = [{"name": "look back"}, check] if dice.chance(0.3) else [check]
+            phases["found"] = {"value": dice.pick(0.5, 0.9, 1)}
+        if not phases or dice.chance(0.8):
+            inquiry: Plan = {"name": "inquiry", "duration_h": dice.pick(2, 12, 24)}
+            if dice.chance(0.5):
+                inquiry |= {"needs": {"analyst": 1}, "duration_h": dice.pick(0.5, 3), "shift": "pause"}
+            phases["manufacturing"] = [inquiry, {"name": "close"}] if dice.chance(0.3) else [inquiry]
+        assay["investigate"] = phases
 
 
 def _routes(plan: Plan, dice: Dice) -> None:

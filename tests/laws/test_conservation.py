@@ -40,7 +40,7 @@ class Examined(NamedTuple):
 
 
 def play(number: int) -> Played:
-    tables = tabulate(Scenario.model_validate(random_plants.scenario(number, routes=True)))
+    tables = tabulate(Scenario.model_validate(random_plants.scenario(number, routes=True, investigations=True)))
     return Played(tables, readable.run(tables, SEED, 0))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from foundry.events import Kind
 from foundry.tables import GIVE_UP, STOP
 from processes.cells import ATTRIBUTES, CAUSES, GRID_STEP_S
+from qc.disposition import ALL, AVERAGE
 from tests.laws.conservation import redone
 from tests.laws.floor_firings import Firings, pairs, why, work
 from tests.laws.logbook import Logbook, Row, Visit
@@ -94,6 +95,40 @@ def read_later(log: Logbook) -> Iterator[Row]:
     first = len(log.tables.pools)
     return (row for visit in log.visits.values() if visit.key[1] > 0 for row in visit.points if row.kind == Kind.MEASURED
             and log.tables.assays[row.resource - first].attribute != ATTRIBUTES["none"].code and row.time > log.came[visit.key[:2]])
+
+
+def decided_of_samples(log: Logbook) -> Iterator[tuple[Visit, Any, Row]]:
+    """Decisions about samples, with their branch: retests, errors of the laboratory, confirmations."""
+    for key, branch in samples(log):
+        yield from ((visit, branch, row) for visit in log.journeys.get(key, ()) for row in visit.points if row.kind == Kind.DECIDED)
+
+
+def phase_1(log: Logbook) -> Iterator[Row]:
+    """What became of phases 1 that found no error of the laboratory."""
+    return (row for visit, branch, row in decided_of_samples(log)
+            if 0 <= branch.check <= visit.step.index and why(log, row) in ("retest", "confirmed"))
+
+
+def phase_2(log: Logbook) -> Iterator[Row]:
+    """Samples that left after an inquiry."""
+    return (log.left[key] for key, branch in samples(log)
+            if key in log.left and 0 <= branch.inquiry <= log.left[key].step and why(log, log.left[key]) == "joined")
+
+
+def not_as_the_last_one(log: Logbook, accept: int) -> Iterator[Row]:
+    """Readings of retests after which something else is done than if the last reading decided."""
+    for key, branch in samples(log):
+        if branch.assay < 0 or branch.accept != accept:
+            continue
+        done = 0
+        for visit in log.journeys.get(key, ()):
+            decided = [why(log, row) for row in visit.points if row.kind == Kind.DECIDED]
+            for row in visit.points:
+                if row.kind == Kind.MEASURED and why(log, row) != "invalid" and done and visit.finished:
+                    inside = branch.low <= row.value <= branch.high
+                    if bool(decided) if inside else done < branch.retests and decided != ["retest"]:
+                        yield row
+            done += "retest" in decided
 
 
 def outcomes(log: Logbook, name: str) -> Iterator[Row]:
@@ -224,6 +259,12 @@ RULES: dict[str, Firings] = {
     "K5 between grid points": looked_between_grid_points,
     "K6 invalid run": lambda log: (row for row in readings(log, "invalid") if row.token > 0 and not log.tables.steps[row.step].bands),
     "K6 retest": lambda log: (row for row in log.rows if row.kind == Kind.DECIDED and why(log, row) == "retest"),
+    "K6 error found": lambda log: (row for row in log.rows if row.kind == Kind.DECIDED and why(log, row) == "lab_error"),
+    "K6 error not found": phase_1,
+    "K6 confirmed": lambda log: (row for row in log.rows if row.kind == Kind.DECIDED and why(log, row) == "confirmed"),
+    "K6 phase 2": phase_2,
+    "K6 all": lambda log: not_as_the_last_one(log, ALL),
+    "K6 average": lambda log: not_as_the_last_one(log, AVERAGE),
     "K6 release": lambda log: panels(log, 1.0),
     "K6 reject": lambda log: panels(log, 0.0),
     "K6 decides on a route": lambda log: (row for verdict in (0.0, 1.0) for row in panels(log, verdict) if row.token > 0),

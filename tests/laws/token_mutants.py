@@ -19,6 +19,7 @@ from foundry.engine.readable import Engine
 from foundry.engine.tokens import WAITING, WORKING
 from foundry.events import Kind
 from foundry.tables import END, GIVE_UP, STOP
+from qc.disposition import LAST
 from tests.laws.mutants import assays, bands, changed, constant, deaf, forks, if_is, misread, registered, steps, wrong
 
 # ---- K: biology and measuring
@@ -98,6 +99,24 @@ def _(right: Any, self: Any, now: int) -> Any:
 
 misread("K6 invalid run", "an invalid run ends its sample", forks(on_invalid=END))
 misread("K6 retest", "nothing is retested", forks(retests=0))
+misread("K6 error found", "the laboratory makes no errors", assays(lab_error=0.0))
+misread("K6 error found", "phase 1 finds nothing", forks(found=0.0))
+misread("K6 confirmed", "there is no phase 1", forks(check=END))
+misread("K6 phase 2", "there is no phase 2", forks(inquiry=END))
+misread("K6 all", "one retest within limits is enough", forks(accept=LAST))
+misread("K6 average", "the last of all readings decides", forks(accept=LAST))
+
+
+@wrong("K6 error not found", "phase 1 finds an error where there was none", Engine, "_checked")
+def _(right: Any, self: Any, token: Any, row: Any) -> int:
+    token.mistaken = True
+    return int(right(self, token, row))
+
+
+@wrong("K6 error not found", "phase 1 is a matter of luck, whatever happened in the run", Engine, "_checked")
+def _(right: Any, self: Any, token: Any, row: Any) -> int:
+    token.mistaken = not token.mistaken
+    return int(right(self, token, row))
 
 
 misread("K6 reject", "a panel looks at its last limit alone", lambda t: replace(t, panels=changed(t.panels, {

@@ -30,7 +30,8 @@ def random_tables(number: int) -> Tables:
     elif number >= GATHERING:
         plan = gathering(number)
     else:
-        plan = locking(number) if number % 6 == 5 else random_plants.scenario(number, routes=number % 2 == 0)
+        plan = locking(number) if number % 6 == 5 else random_plants.scenario(
+            number, routes=number % 2 == 0, investigations=True)
     if number % 4 < 2:
         losing(plan)
     tables = tabulate(Scenario.model_validate(plan))

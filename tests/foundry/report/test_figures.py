@@ -397,3 +397,14 @@ def test_the_laboratory_lists_its_tests_slowest_first() -> None:
     assert "flow on the line a line (3.0 %)" in chart.takeaway
     assert [list(trace.x) for trace in chart.views[0].figure.data] == [[5.0], [3.0]]          # out of limits, and wrongly so
     assert "No test on samples" in laboratory({"scenarios": {"line_a": {}}}, ["line_a"]).takeaway
+
+
+def test_the_laboratory_says_what_it_looked_into() -> None:
+    """Columns of investigations stand there when a scenario has any; a test without has empty cells."""
+    found = {"turnaround_d[flow.p90]": 2.0, "turnaround_d[ph.p90]": 1.0, "oos_phase1_rate[flow]": 0.05, "lab_error_found[flow]": 0.4,
+             "oos_phase2_rate[flow]": 0.02, "investigation_h[flow]": 31.5}
+    chart = laboratory({"scenarios": {"line_a": {kpi: {"mean": mean} for kpi, mean in found.items()}}}, ["line_a"])
+
+    assert chart.table is not None
+    assert chart.table.columns[-4:] == ("phase 1 (%)", "error found (% of these)", "phase 2 (%)", "work on both (h)")
+    assert [row[-4:] for row in chart.table.rows] == [("5.0", "40.0", "2.0", "31.5"), ("", "", "", "")]
