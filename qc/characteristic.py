@@ -51,6 +51,17 @@ def curve(assay: Assay, low: float, high: float) -> tuple[list[float], list[floa
     >>> [round(x, 3) for x in (values[0], values[30], values[60])], [round(p, 3) for p in (chances[0], chances[30], chances[60])]
     ([0.68, 0.8, 0.92], [0.0, 0.5, 1.0])
     """
+    key = (assay.model_dump_json(), low, high)
+    if key not in _CURVES:
+        _CURVES[key] = _curve(assay, low, high)
+    values, chances = _CURVES[key]
+    return list(values), list(chances)
+
+
+_CURVES: dict[tuple[str, float, float], tuple[list[float], list[float]]] = {}            # the plants of a sweep have the same ones
+
+
+def _curve(assay: Assay, low: float, high: float) -> tuple[list[float], list[float]]:
     if assay.kind in ("containers", "metaphases"):
         from_, to = 0.0, 1.0 if assay.container_ml is None else 8.0 / ((assay.tested or 1.0) * assay.container_ml.value)
         while to > 1e-12 and pass_probability(assay, low, high, to / 2) < 0.005:
