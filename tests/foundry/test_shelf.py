@@ -11,7 +11,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 import foundry
-from foundry import experiment
+from foundry import experiment, replication
 from foundry.frames import EVERY
 from foundry.kpi import Figures
 from foundry.report import results
@@ -99,3 +99,13 @@ def test_figures_are_a_mapping_in_little_room() -> None:
     assert dict(pickle.loads(pickle.dumps(figures))) == sums
     with pytest.raises(KeyError):
         figures["c"]
+
+
+def test_courses_are_drawn_from_the_first_replications(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replication, "COURSES", 2)
+    result = foundry.run(foundry.load("tiny_line", set=["horizon_d=60", "warm_up_d=0"]), reps=4)
+    runs = result.runs["tiny_line"]
+
+    assert [run.courses.shape[1] > 0 for run in runs] == [True, True, False, False]
+    drawn = np.concatenate([np.isfinite(run.courses).any(axis=(0, 2)) for run in runs[:2]])            # batches with cells on some day
+    assert 0 < result.trajectories["n"].max() <= drawn.sum()
