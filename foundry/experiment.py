@@ -102,7 +102,7 @@ def _study(given: Sequence[ScenarioLike], reps: Replications, seed: int, jobs: i
 def _shelved(workers: Workers, numbers: Sequence[int], shelf: Shelf) -> list[list[Replication]]:
     """Replications by case, run block by block; the rows of late ones go to the shelf."""
     runs: list[list[Replication]] = [[] for _ in workers.cases]
-    for block in workers.blocks(numbers, shelf.size):
+    for block in workers.blocks(numbers, shelf.block):
         for case, mine, new in zip(workers.cases, runs, block, strict=True):
             mine += shelf.put(case, new)
     return runs

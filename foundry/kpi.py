@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from sys import intern
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -42,7 +43,7 @@ class Figures(Mapping[str, tuple[float, float]]):
     __slots__ = ("names", "pairs")
 
     def __init__(self, sums: Mapping[str, tuple[float, float]]) -> None:
-        self.names = _shared(tuple(sums))
+        self.names = _shared(tuple(map(intern, sums)))     # one text of each name in the process
         self.pairs = np.array(list(sums.values()), dtype=np.float64).reshape(-1, 2)
 
     def __getitem__(self, name: str) -> tuple[float, float]:

@@ -1,6 +1,6 @@
 """Where the rows of a long study wait for its folder: a study of many replications keeps in memory what it is summed up from, no more.
 
-Replications come in the order of their numbers. The first `KEPT_WHOLE` of each scenario stay as they are. Of each later block the rows of
+Replications come in the order of their numbers. The first `KEPT_WHOLE` of each scenario stay as they are. Of each later `BLOCK` the rows of
 batches, decisions, series and ledger go to a temporary folder, and figures, lead times, fingerprint and warnings stay.
 """
 
@@ -21,14 +21,14 @@ from foundry.replication import Case, Replication
 if TYPE_CHECKING:
     import pandas as pd
 
-KEPT_WHOLE = 100                                            # replications, and those of a block
+KEPT_WHOLE, BLOCK = 100, 25                                 # replications in memory, and those that are put away together
 
 
 class Shelf:
     """The rows of replications from number ``size`` on, by scenario and table, as files of a temporary folder that goes when it goes."""
 
     def __init__(self, size: int = KEPT_WHOLE) -> None:
-        self.size = size
+        self.size, self.block = size, min(size, BLOCK)
         self._folder: Path | None = None
         self._pieces: dict[tuple[str, str], list[Path]] = {}
         self._numbers = itertools.count()

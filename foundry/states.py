@@ -102,5 +102,6 @@ def weekly_busy(events: Rows, tables: Tables, window: Window) -> Columns:
     available = np.asarray(tables.pool_count, dtype=np.int64)[pool]
     available = available * open_seconds(tables, pool, start, np.minimum(start + WEEK_S, window[1])) - cared
     some = available > 0
-    return {"series": np.full(int(some.sum()), "busy_fraction"), "subject": np.asarray(tables.pool_names)[pool[some]],
-            "day": week[some] * 7, "value": worked[some] / available[some], "unit": np.full(int(some.sum()), "fraction")}
+    names, count = np.asarray(tables.pool_names, dtype=object), int(some.sum())                # of each text one, however many rows
+    return {"series": np.full(count, "busy_fraction", dtype=object), "subject": names[pool[some]], "day": week[some] * 7,
+            "value": worked[some] / available[some], "unit": np.full(count, "fraction", dtype=object)}

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import pandas as pd
 
+from foundry.frames import joined
 from foundry.report.words import HEADLINE
 from foundry.store import MANIFEST, PARAMETERS, SUMMARY, read_json, read_table, table_pieces, table_rows
 from foundry.yamlio import flatten, parse
@@ -137,8 +138,15 @@ def _shorter_series(pieces: Iterable[pd.DataFrame]) -> pd.DataFrame:
     return busy.assign(value=busy["value"] / busy["n"]).drop(columns="n")
 
 
+def _shorter_batches(pieces: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """All batches, their texts as categories."""
+    texts = ("scenario", "product", "disposition", "reason", "stopped_at", "true_cause")
+    return joined([piece.astype(dict.fromkeys(texts, "category")) for piece in pieces])
+
+
 _SHORTER: Final[dict[str, Callable[[Iterable[pd.DataFrame]], pd.DataFrame]]] = {
-    "kpis": _shorter_kpis, "series": _shorter_series, "ledger_totals": lambda pieces: _summed(pieces, ["cents"])}
+    "batches": _shorter_batches, "kpis": _shorter_kpis, "series": _shorter_series,
+    "ledger_totals": lambda pieces: _summed(pieces, ["cents"])}
 
 
 def _read_parameters(folder: Path) -> pd.DataFrame:
