@@ -202,7 +202,7 @@ def manifest(result: Result, command: Sequence[str] | None = None) -> dict[str, 
     }
 
 
-ROWS_OF_A_PIECE = 500_000
+ROWS_OF_A_PIECE = 100_000
 
 
 def _parts(sample: Sample) -> Iterator[Sample]:
