@@ -54,9 +54,10 @@ imports: install
 verify: install  ## the long statistical checks against theory
 	$(RUN) -m pytest -n $(JOBS) -m verify --timeout 3600 $(ARGS)
 
-bench: install   ## cost of an engine event, as JSON; the rivals in it need: pip install '.[bench]'
+bench: install   ## cost of an engine event and of whole studies, as JSON; the rivals need: pip install '.[bench]'
 	$(RUN) benchmarks/engine.py
 	$(RUN) benchmarks/twin.py
+	$(RUN) benchmarks/study.py
 
 report: install  ## rebuild the report of a result folder: OUT=results/name, else the newest
 	@test -n "$(OUT)" || { echo "no result folder under results/; run 'make demo' first or give OUT=folder" >&2; exit 2; }

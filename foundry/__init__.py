@@ -40,7 +40,7 @@ def __dir__() -> list[str]:
 def kernel_sources(root: Any) -> list[Any]:
     """Files whose code or constants are frozen into compiled kernels, below the folder that holds the packages."""
     folders = ("foundry/engine", "processes", "qc")
-    names = ("foundry/events.py", "foundry/streams.py", "foundry/tables.py")
+    names = ("foundry/events.py", "foundry/scans.py", "foundry/streams.py", "foundry/tables.py")
     return [*(path for folder in folders for path in sorted((root / folder).rglob("*.py"))), *(root / name for name in names)]
 
 

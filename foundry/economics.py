@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from foundry.events import AT_WORK, Kind
+from foundry.events import Kind
 from foundry.outcomes import ABORTED, DISPOSITIONS, GOOD, REJECTED, RELEASED, ended_in, released, released_in
 from foundry.prices import CATEGORIES, PriceBook
-from foundry.runs import in_a_run, members_of_runs
-from foundry.states import open_seconds, total
+from foundry.runs import gather_code, label, visits_of_runs
+from foundry.scans import Lines, hours_of, lines_used, picked, rows_of, to_cents, work_paid
+from foundry.states import total
 from foundry.tables import DAY, YEAR
 
 if TYPE_CHECKING:
@@ -42,8 +43,10 @@ def cents(amount: Floats | float) -> Integers:
     >>> cents(np.array([0.125, 2.675, 0.005, 1.0]))
     array([ 12, 268,   0, 100])
     """
-    whole: Integers = np.rint(np.round(np.asarray(amount, dtype=np.float64) * 100, 6)).astype(np.int64)
-    return whole
+    given = np.asarray(amount, dtype=np.float64)
+    whole = np.empty(given.size, dtype=np.int64)
+    to_cents(given.ravel(), whole)
+    return whole.reshape(given.shape)
 
 
 def ledger(events: Rows, tables: Tables, book: PriceBook, window: Window) -> Rows:
@@ -55,20 +58,29 @@ def ledger(events: Rows, tables: Tables, book: PriceBook, window: Window) -> Row
     batch ends unreleased; salaries, capital, area, contracts and overhead per second of the window, one row an item at W. A bank is
     spent, once and for no batch, at the start of the visit that opens it (M5).
     """
+    return in_order(spent(events, tables, book, window))
+
+
+def in_order(rows: Rows) -> Rows:
+    """Ledger rows in order of time; of one second as they are."""
+    return picked(rows, np.argsort(rows["time_s"], kind="stable"))
+
+
+def spent(events: Rows, tables: Tables, book: PriceBook, window: Window) -> Rows:
+    """The rows of `ledger` in no order: enough to add them up."""
     pay = _pay(events, tables, book)
     used = _used(events, tables, book)
     parts = [_visits(events, used, book), _banks(events, used, book), _items(events, tables, book), pay, _overhead(pay, book),
              _disposals(events, tables, book), _time(book, window)]
     rows: Rows = _divided(np.concatenate(parts), events, tables)
-    rows = rows[rows["amount_cents"] != 0]
-    return rows[np.argsort(rows["time_s"], kind="stable")]
+    return picked(rows, rows["amount_cents"] != 0)
 
 
 def costs(rows: Rows, batches: Rows, book: PriceBook, window: Window) -> Sums:
     """Figures of money, name -> (numerator in currency units, denominator); ``batches`` as `foundry.outcomes.batches` makes them."""
     begin, end = window
-    inside = rows[(rows["time_s"] >= begin) & (rows["time_s"] < end)]
-    by_category = total(inside["amount_cents"], inside["category"], len(CATEGORIES))
+    inside = (rows["time_s"] >= begin) & (rows["time_s"] < end)
+    by_category = total(rows["amount_cents"] * inside, rows["category"], len(CATEGORIES))
     done = released_in(batches, window)
     doses = float(batches["doses"][done].sum())
     good = float(batches["doses"][done & (batches["true_good"] == GOOD)].sum())
@@ -86,9 +98,8 @@ def costs(rows: Rows, batches: Rows, book: PriceBook, window: Window) -> Sums:
 
 def direct_cents(rows: Rows, batches: Rows) -> Integers:
     """Direct cost of each batch in cents: its ledger rows of all times (M4)."""
-    own = rows[rows["batch"] >= 0]
-    size = 1 + max(batches["batch"].max(initial=-1), own["batch"].max(initial=-1))
-    by_batch: Integers = total(own["amount_cents"], own["batch"], int(size))[batches["batch"]]
+    size = 2 + max(batches["batch"].max(initial=-1), rows["batch"].max(initial=-1))
+    by_batch: Integers = total(rows["amount_cents"], rows["batch"] + 1, int(size))[batches["batch"] + 1]        # the first is of none
     return by_batch
 
 
@@ -105,7 +116,8 @@ def ledger_totals(rows: Rows, batches: Rows, tables: Tables, window: Window) -> 
 
     Outcome and cause are those of the batch a row belongs to, empty for rows of none.
     """
-    inside = rows[(rows["time_s"] >= window[0]) & (rows["time_s"] < window[1])]
+    of_window = np.flatnonzero((rows["time_s"] >= window[0]) & (rows["time_s"] < window[1]))
+    inside = {name: rows[name][of_window] for name in ("batch", "step", "category", "amount_cents")}
     place = np.full(1 + int(max(batches["batch"].max(initial=-1), inside["batch"].max(initial=-1))) + 1, -1, dtype=np.int64)
     place[batches["batch"]] = np.arange(batches.size)      # the last entry answers for batch -1
     of = place[inside["batch"]]
@@ -161,25 +173,16 @@ class Used(NamedTuple):
 
 def _used(events: Rows, tables: Tables, book: PriceBook) -> Used:
     """Every line of a step, each time a visit of it begins. A repeated test is that of a member of a run."""
-    worked = np.isin(events["kind"], AT_WORK) & (events["step"] >= 0)
-    visit = np.flatnonzero(worked & ((events["value"] >= 0) | in_a_run(events, tables)))
-    step = events["step"][visit].astype(np.int64)
-    lines = book.first_line[step + 1] - book.first_line[step]
-    event = np.repeat(visit, lines)
-    line = np.repeat(book.first_line[step] - (np.cumsum(lines) - lines), lines) + np.arange(event.size)
-    repeats, member = book.line_repeat[line], in_a_run(events, tables)[event]
-    run = ~member & np.array([step.gather_k > 0 for step in tables.steps], dtype=bool)[events["step"][event]]
-    used = np.where(repeats, (events["attempt"][event] > 1) & ~run, ~member)
-    event, line = event[used], line[used]
-    return Used(event, line, book.line_fixed[line] + book.line_each[line] * np.maximum(events["value"][event], 0))
+    lines = Lines(book.first_line, book.line_fixed, book.line_each, book.line_repeat)
+    return Used(*lines_used(events, gather_code(tables), _gathers(tables), lines))
 
 
 def _visits(events: Rows, used: Used, book: PriceBook) -> Rows:
     """Materials, vessels and tests."""
     event, line, units = used
-    rows = events[event]
     amount = cents(units * book.line_price[line])
-    return _rows(rows["since_s"], rows["batch"], rows["step"], book.line_category[line], book.line_item[line], amount, event)
+    return _rows(events["since_s"][event], events["batch"][event], events["step"][event], book.line_category[line], book.line_item[line],
+                 amount, event)
 
 
 def _banks(events: Rows, used: Used, book: PriceBook) -> Rows:
@@ -198,28 +201,28 @@ def _banks(events: Rows, used: Used, book: PriceBook) -> Rows:
 
 def _items(events: Rows, tables: Tables, book: PriceBook) -> Rows:
     """Items of stocks, each once: taken by a visit, or expired, which is waste of no batch (S6)."""
-    event = np.flatnonzero((events["kind"] == Kind.TAKEN) | (events["kind"] == Kind.EXPIRED))
-    rows = events[event]
     if not tables.stocks:
         return _rows([], [], [], [], [], np.zeros(0), [])
+    event = np.flatnonzero((events["kind"] == Kind.TAKEN) | (events["kind"] == Kind.EXPIRED))
+    rows = events[event]
     stock = rows["resource"].astype(np.int64) - tables.first_stock
     category = np.where(rows["kind"] == Kind.TAKEN, book.stock_category[stock], CATEGORIES.index("waste"))
     amount = cents(rows["value"] * book.stock_price[stock])
     return _rows(rows["time_s"], rows["batch"], rows["step"], category, book.stock_item[stock], amount, event)
 
 
+def _gathers(tables: Tables) -> NDArray[np.bool_]:
+    """Which steps gather; the last entry answers for no step."""
+    return np.array([*(step.gather_k > 0 for step in tables.steps), False], dtype=bool)
+
+
 def _pay(events: Rows, tables: Tables, book: PriceBook) -> Rows:
     """Hourly people by seconds worked, and everybody's overtime: work outside the opening hours of the pool."""
-    event = np.flatnonzero(events["kind"] == Kind.WORKING)
-    pool = events["resource"][event].astype(np.int64)
-    paid = (book.pay_per_s[pool] > 0) | (book.overtime_per_s[pool] > 0)
-    event, pool = event[paid], pool[paid]
-    rows = events[event]
-    inside = open_seconds(tables, pool, rows["since_s"], rows["time_s"])
-    outside = rows["time_s"] - rows["since_s"] - inside
-    parts = [_rows(rows["since_s"], rows["batch"], rows["step"], CATEGORIES.index(category), book.pool_item[pool], cents(amount), event)
-             for category, amount in (("labour", inside * book.pay_per_s[pool]), ("overtime", outside * book.overtime_per_s[pool]))]
-    return np.concatenate(parts)
+    pay = np.column_stack((book.pool_item.astype(np.float64), book.pay_per_s, book.overtime_per_s))
+    calendars = np.asarray(tables.calendar_of_pool, dtype=np.int64)
+    categories = np.array([CATEGORIES.index("labour"), CATEGORIES.index("overtime")])
+    rows: Rows = work_paid(events, calendars, hours_of(tables), pay, categories, np.zeros(0, dtype=LEDGER))
+    return rows
 
 
 def _overhead(pay: Rows, book: PriceBook) -> Rows:
@@ -230,8 +233,8 @@ def _overhead(pay: Rows, book: PriceBook) -> Rows:
 
 def _disposals(events: Rows, tables: Tables, book: PriceBook) -> Rows:
     lost = np.array([name.startswith(("rejected", "aborted")) for name in tables.reasons])
-    event = np.flatnonzero((events["kind"] == Kind.LEFT) & (events["token"] == 0))
-    event = event[lost[events["reason"][event]]]
+    event = rows_of(events, Kind.LEFT)
+    event = event[(events["token"][event] == 0) & lost[events["reason"][event]]]
     rows = events[event]
     return _rows(rows["time_s"], rows["batch"], rows["step"], CATEGORIES.index("waste"), book.disposal_item,
                  np.full(event.size, cents(book.disposal)), event)
@@ -246,23 +249,29 @@ def _time(book: PriceBook, window: Window) -> Rows:
 
 def _divided(rows: Rows, events: Rows, tables: Tables) -> Rows:
     """What a run cost stands with its members in equal parts, odd cents with the first by batch and token (F5)."""
-    gathers = np.array([step.gather_k > 0 for step in tables.steps] + [False], dtype=bool)
+    gathers = _gathers(tables)
     if not gathers.any():
         return rows
-    members = members_of_runs(events, tables)
-    shared = np.flatnonzero(gathers[rows["step"]] & (rows["event"] >= 0) & ~in_a_run(events, tables)[rows["event"]])
-    of = [members[key] for key in events[["batch", "token", "attempt"]][rows["event"][shared]].tolist()]
-    size = np.array([len(batches) for batches in of], dtype=np.int64)
-    parts = np.repeat(rows[shared], size)
-    parts["batch"] = [batch for batches in of for batch in batches]
+    shared = np.flatnonzero(gathers[rows["step"]] & (rows["event"] >= 0))
+    event = rows["event"][shared]
+    of_run = (events["reason"][event] != gather_code(tables)) | (events["kind"][event] > Kind.WORKED)
+    shared, event = shared[of_run], event[of_run]
+    runs = visits_of_runs(events, tables)
+    run = np.searchsorted(runs.label, label(events, event))
+    first, size = runs.first[run], runs.first[run + 1] - runs.first[run]
+    parts = rows[np.repeat(shared, size)]
+    begin = np.cumsum(size) - size
+    parts["batch"] = runs.members[np.repeat(first - begin, size) + np.arange(parts.size)]
     parts["amount_cents"] //= np.repeat(size, size)
-    first = np.cumsum(size) - size
-    parts["amount_cents"][first] += rows["amount_cents"][shared] % size
-    return np.concatenate([np.delete(rows, shared), parts])
+    parts["amount_cents"][begin] += rows["amount_cents"][shared] % size
+    alone = np.ones(rows.size, dtype=bool)
+    alone[shared] = False
+    return np.concatenate([picked(rows, alone), parts])
 
 
 def _unfinished_cents(rows: Rows, batches: Rows, moment: int) -> int:
     """Direct cost spent before a moment on batches that had begun and not ended then."""
-    open_then = batches["batch"][(batches["start_s"] < moment) & ((batches["end_s"] < 0) | (batches["end_s"] >= moment))]
-    spent = rows[(rows["batch"] >= 0) & (rows["time_s"] < moment)]
-    return int(spent["amount_cents"][np.isin(spent["batch"], open_then)].sum())
+    open_then = (batches["start_s"] < moment) & ((batches["end_s"] < 0) | (batches["end_s"] >= moment))
+    own = np.zeros(2 + max(batches["batch"].max(initial=-1), rows["batch"].max(initial=-1)), dtype=bool)
+    own[batches["batch"][open_then] + 1] = True            # the first is of no batch
+    return int(rows["amount_cents"][own[rows["batch"] + 1] & (rows["time_s"] < moment)].sum())

@@ -103,7 +103,11 @@ EVENTS = np.dtype([
 ORDER = tuple(name for name in EVENTS.names or () if name != "value")
 """The integer columns from left to right: order of the rows (L2) and content of the fingerprint."""
 
-_PACKED = np.dtype([(name, EVENTS[name]) for name in ORDER])
+_BEFORE = sum(EVENTS[name].itemsize for name in ORDER[: (EVENTS.names or ()).index("value")])
+_AROUND_VALUE = np.dtype([("before", f"V{_BEFORE}"), ("value", EVENTS["value"]), ("after", f"V{EVENTS.itemsize - _BEFORE - 8}")])
+"""A row as the packed columns before ``value`` and those after it."""
+
+BLOCK = 8192                        # rows that are packed and hashed at a time
 
 
 def records_dtype(fields: Sequence[str]) -> np.dtype[np.void]:
@@ -161,10 +165,14 @@ def _keys(events: NDArray[np.void]) -> list[NDArray[np.int64]]:
 
 def fingerprint(events: NDArray[np.void]) -> str:
     """SHA-256, as hex digits, of the little-endian packed integer columns, row after row; ``value`` is left out (L2)."""
-    packed = np.empty(len(events), dtype=_PACKED)
-    for name in ORDER:
-        packed[name] = events[name]
-    return sha256(packed.tobytes()).hexdigest()
+    rows = events.view(_AROUND_VALUE)
+    block, digest = np.empty(BLOCK, dtype=[(name, _AROUND_VALUE[name]) for name in ("before", "after")]), sha256()
+    for start in range(0, len(rows), BLOCK):
+        here = rows[start:start + BLOCK]
+        for name in ("before", "after"):
+            block[name][: len(here)] = here[name]
+        digest.update(block[: len(here)].data)
+    return digest.hexdigest()
 
 
 class Names(Protocol):

@@ -12,6 +12,7 @@ from foundry.provenance import now_utc, software
 from foundry.replication import Case, Engine, Refused, Replication, prepare, replicate
 from foundry.result import Result, config_hash
 from foundry.scenario import Scenario
+from foundry.shelf import Shelf
 from foundry.store import MANIFEST, SCENARIOS, NotAResult, read_json
 from foundry.summary import estimates, samples
 from foundry.verdict import AUTO_LEAST, AUTO_MOST, AUTO_STEP, AUTO_TOLERANCE, precise_enough
@@ -91,10 +92,20 @@ def _study(given: Sequence[ScenarioLike], reps: Replications, seed: int, jobs: i
     planned = len(scenarios) * (reps if isinstance(reps, int) else AUTO_LEAST)
     cases = [prepare(scenario, name, engine=engine, replications=planned) for name, scenario in scenarios.items()]
     began = now_utc()
+    shelf = Shelf()
     with Workers(cases, seed, jobs=jobs, keep=keep, progress=progress) as workers:
-        runs, notes = _until_precise(workers) if reps == "auto" else (workers.run(range(reps)), ())
+        runs, notes = _until_precise(workers, shelf) if reps == "auto" else (_shelved(workers, range(reps), shelf), ())
     found = {case.name: tuple(mine) for case, mine in zip(cases, runs, strict=True)}
-    return Result(scenarios, {case.name: case for case in cases}, found, seed, began, now_utc(), notes)
+    return Result(scenarios, {case.name: case for case in cases}, found, seed, began, now_utc(), notes, shelf)
+
+
+def _shelved(workers: Workers, numbers: Sequence[int], shelf: Shelf) -> list[list[Replication]]:
+    """Replications by case, run block by block; the rows of late ones go to the shelf."""
+    runs: list[list[Replication]] = [[] for _ in workers.cases]
+    for block in workers.blocks(numbers, shelf.block):
+        for case, mine, new in zip(workers.cases, runs, block, strict=True):
+            mine += shelf.put(case, new)
+    return runs
 
 
 def _named(scenarios: Iterable[Scenario]) -> dict[str, Scenario]:
@@ -109,14 +120,14 @@ def _named(scenarios: Iterable[Scenario]) -> dict[str, Scenario]:
     return found
 
 
-def _until_precise(workers: Workers) -> tuple[list[list[Replication]], tuple[str, ...]]:
+def _until_precise(workers: Workers, shelf: Shelf) -> tuple[list[list[Replication]], tuple[str, ...]]:
     """Replications until every scenario is known precisely enough (Q10), and a note when that was not reached."""
-    runs = workers.run(range(AUTO_LEAST))
+    runs = _shelved(workers, range(AUTO_LEAST), shelf)
     while missing := _not_precise(workers.cases, runs):
         done = len(runs[0])
         if done >= AUTO_MOST:
             return runs, (f"The wanted precision was not reached in {done:,} replications: {'; '.join(missing)}.",)
-        more = workers.run(range(done, done + AUTO_STEP))
+        more = _shelved(workers, range(done, done + AUTO_STEP), shelf)
         runs = [old + new for old, new in zip(runs, more, strict=True)]
     return runs, ()
 

@@ -39,6 +39,21 @@ def per_replication(studies: Studies, name: str) -> pd.DataFrame:
     return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=["scenario", "replication"])
 
 
+def joined(pieces: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """One frame of pieces with the same columns; texts that are categories stay so."""
+    import pandas as pd
+
+    if len(pieces) < 2:
+        return pieces[0]
+    from pandas.api.types import union_categoricals
+
+    texts = [name for name, kind in pieces[0].dtypes.items() if isinstance(kind, pd.CategoricalDtype)]
+    whole = pd.concat([piece.drop(columns=texts) for piece in pieces], ignore_index=True)
+    for name in texts:
+        whole[name] = union_categoricals([piece[name] for piece in pieces])
+    return whole[list(pieces[0].columns)]
+
+
 def _series(studies: Studies) -> pd.DataFrame:
     """Series of all replications: by far the most rows, so its texts are categories."""
     import pandas as pd
@@ -61,7 +76,10 @@ def _labelled(case: Case, number: int, columns: Any) -> pd.DataFrame:
 
 
 def trajectories(studies: Studies) -> pd.DataFrame:
-    """True viable cells, purity and viability by day in process: scenario, quantity, day, q05 … q95, n (batches)."""
+    """True viable cells, purity and viability by day in process: scenario, quantity, day, q05 … q95, n (batches).
+
+    Of the replications with courses: the first `foundry.replication.COURSES`.
+    """
     import pandas as pd
 
     parts = [pd.DataFrame({"scenario": case.name, **quantiles([run.courses for run in runs])}) for case, runs in studies.values()]

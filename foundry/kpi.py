@@ -6,16 +6,19 @@ the laboratory in ``foundry.laboratory``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from sys import intern
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from foundry.events import AT_WORK, Kind
+from foundry.events import Kind
 from foundry.outcomes import ABORTED, BAD, GOOD, NOT_JUDGED, REJECTED, RELEASED, cause_names, ended_in, released, released_in
-from foundry.runs import in_a_run
-from foundry.states import MAINTAINED, STATES, WORK, UnitSeconds, total, unit_seconds
+from foundry.runs import gather_code
+from foundry.scans import rows_of, sum_lines, sum_runs
+from foundry.states import MAINTAINED, STATES, WORK, UnitSeconds, unit_seconds
 from foundry.stocks import stock_sums
 from foundry.tables import DAY, YEAR
 
@@ -29,6 +32,41 @@ Window = tuple[int, int]
 
 LEAD_TIMES = ("lead_time_d", "release_lead_time_d")
 PROBABILITIES = {"p50": 0.5, "p90": 0.9}
+
+
+class Figures(Mapping[str, tuple[float, float]]):
+    """Figures of a replication, name -> (numerator, denominator), in little room: a study keeps those of all its replications.
+
+    ``names`` are shared with other replications that have the same; ``pairs`` float64 [name, 2].
+    """
+
+    __slots__ = ("names", "pairs")
+
+    def __init__(self, sums: Mapping[str, tuple[float, float]]) -> None:
+        self.names = _shared(tuple(map(intern, sums)))     # one text of each name in the process
+        self.pairs = np.array(list(sums.values()), dtype=np.float64).reshape(-1, 2)
+
+    def __getitem__(self, name: str) -> tuple[float, float]:
+        try:
+            numerator, denominator = self.pairs[self.names.index(name)].tolist()
+        except ValueError:
+            raise KeyError(name) from None
+        return numerator, denominator
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __reduce__(self) -> tuple[type[Figures], tuple[dict[str, tuple[float, float]]]]:
+        return Figures, ({name: (top, bottom) for name, (top, bottom) in zip(self.names, self.pairs.tolist(), strict=True)},)
+
+
+@lru_cache(maxsize=4096)
+def _shared(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The first tuple of these names."""
+    return names
 
 
 class Kpi(NamedTuple):
@@ -174,23 +212,44 @@ def _troubled(events: Rows, batches: Rows, tables: Tables) -> Flags:
     trouble = np.array([name.startswith("deviation:") or name in ("retry", "retest", "lab_error") for name in tables.reasons])
     retry = tables.reasons.index("retry")
     scheduled = np.array([*(step.every_s > 0 for step in tables.steps), False])
-    rows = events[(events["reason"] > 0) & (events["kind"] == Kind.DECIDED)]
-    rows = rows[trouble[rows["reason"]] & ~((rows["reason"] == retry) & scheduled[rows["step"]])]
-    return np.isin(batches["batch"], rows["batch"])
+    at = rows_of(events, Kind.DECIDED)
+    reason, step, batch = (events[name][at] for name in ("reason", "step", "batch"))
+    found = np.zeros(2 + max(batches["batch"].max(initial=-1), batch.max(initial=-1)), dtype=bool)
+    found[batch[trouble[reason] & ~((reason == retry) & scheduled[step])]] = True
+    troubled: Flags = found[batches["batch"]]
+    return troubled
 
 
 def _lead_time_sums(batches: Rows, window: Window) -> Sums:
     """Quantiles of this replication alone; a study takes them over the pooled batches (Q4)."""
-    return {f"{name}[{label}]": (float(np.quantile(values, p)), 1.0) if values.size else (0.0, 0.0)
-            for name, values in lead_times(batches, window).items() for label, p in PROBABILITIES.items()}
+    return {f"{name}[{label}]": pair for name, values in lead_times(batches, window).items()
+            for label, pair in quantile_sums(values).items()}
+
+
+def quantile_sums(values: NDArray[np.float64]) -> Sums:
+    """Quantiles of one replication by their labels; 0 ÷ 0 without a value.
+
+    >>> quantile_sums(np.array([1.0, 2.0, 3.0, 4.0]))["p50"]
+    (2.5, 1.0)
+    """
+    if not values.size:
+        return dict.fromkeys(PROBABILITIES, (0.0, 0.0))
+    ordered, sums = np.sort(values), Sums()
+    for label, share in PROBABILITIES.items():              # as numpy.quantile does, without its 50 µs
+        place = (ordered.size - 1) * share
+        low, high = float(ordered[int(place)]), float(ordered[min(int(place) + 1, ordered.size - 1)])
+        part = place - int(place)
+        sums[label] = (high - (high - low) * (1 - part) if part >= 0.5 else low + (high - low) * part, 1.0)
+    return sums
 
 
 def _lost(events: Rows, tables: Tables, window: Window) -> Sums:
     """Planned starts that did not wait for the cap (A1)."""
     if not tables.lost:
         return {}
-    lost = events[(events["kind"] == Kind.QUEUED) & (events["reason"] == tables.reasons.index("lost")) & (events["step"] < 0)]
-    return {"starts_lost": (float(((lost["time_s"] >= window[0]) & (lost["time_s"] < window[1])).sum()), 1.0)}
+    at = rows_of(events, Kind.QUEUED)
+    at = at[(events["reason"][at] == tables.reasons.index("lost")) & (events["step"][at] < 0)]
+    return {"starts_lost": (float(((events["time_s"][at] >= window[0]) & (events["time_s"][at] < window[1])).sum()), 1.0)}
 
 
 # ---- pools and lines
@@ -213,36 +272,23 @@ def _pools(seconds: UnitSeconds, tables: Tables) -> Sums:
 
 def _queues(events: Rows, tables: Tables, window: Window) -> Sums:
     """Hours in line inside the window, and visits that began in it, per step (Q11)."""
-    names, (begin, end) = tables.step_names, window
-    line = events[(events["kind"] == Kind.QUEUED) & (events["reason"] == 0) & (events["step"] >= 0)]
-    waited = np.minimum(line["time_s"], end) - np.maximum(line["since_s"], begin)
-    seconds = total(np.maximum(waited, 0), line["step"], len(names))
-    visits = events[np.isin(events["kind"], AT_WORK) & (events["value"] >= 0) & (events["step"] >= 0)]
-    visits = visits[(visits["since_s"] >= begin) & (visits["since_s"] < end)]
-    starts = np.bincount(visits["step"], minlength=len(names))
+    names = tables.step_names
+    seconds, starts = np.zeros(len(names), dtype=np.int64), np.zeros(len(names), dtype=np.int64)
+    sum_lines(events, *window, seconds, starts)
     return {f"queue_wait_h[{name}]": (seconds[i] / 3600, float(starts[i])) for i, name in enumerate(names)}
 
 
 def _runs(events: Rows, tables: Tables, window: Window) -> Sums:
     """Members of runs that began in the window, and how long they waited until those formed, per step that gathers (F5)."""
-    begin, end = window
-    sums = Sums()
     gathers = [step for step in tables.steps if step.gather_k]
     if not gathers:
-        return sums
-    at = np.flatnonzero((events["unit"] >= 0) & (events["kind"] <= Kind.WORKED))
-    rows, member = events[at], in_a_run(events, tables)[at]
-    for step in gathers:
-        here = rows["step"] == step.index
-        mine, of_runs = rows[here & member], rows[here & ~member]
-        began = of_runs[np.isin(of_runs["kind"], AT_WORK) & (of_runs["value"] >= 0)]
-        began = began[(began["since_s"] >= begin) & (began["since_s"] < end)]
-        went = mine[(mine["kind"] == Kind.WORKED) & (mine["since_s"] >= begin) & (mine["since_s"] < end)]
-        waited = mine[(mine["kind"] == Kind.QUEUED) & (mine["time_s"] >= begin) & (mine["time_s"] < end)]
-        in_line = of_runs[of_runs["kind"] == Kind.QUEUED]
-        formed = np.full(1 + int(in_line["unit"].max(initial=-1)), end, dtype=np.int64)
-        np.minimum.at(formed, in_line["unit"], in_line["since_s"])
-        seconds = np.maximum(formed[waited["unit"]] - waited["since_s"], 0).sum()
-        sums[f"gather_wait_h[{step.name}]"] = (float(seconds) / 3600, float(went.size))
-        sums[f"members_per_run[{step.name}]"] = (float(went.size), float(began.size))
+        return {}
+    place = np.full(len(tables.steps) + 1, -1)             # the last entry answers for no step
+    place[[step.index for step in gathers]] = np.arange(len(gathers))
+    waited, went, began = (np.zeros(len(gathers), dtype=np.int64) for _ in range(3))
+    sum_runs(events, gather_code(tables), *window, place, waited, went, began)
+    sums: Sums = {}
+    for i, step in enumerate(gathers):
+        sums[f"gather_wait_h[{step.name}]"] = (float(waited[i]) / 3600, float(went[i]))
+        sums[f"members_per_run[{step.name}]"] = (float(went[i]), float(began[i]))
     return sums

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foundry.events import Kind
-from foundry.kpi import PROBABILITIES, Sums, Window
-from foundry.outcomes import Attribute, Truth, first_assay, phases
+from foundry.kpi import Sums, Window, quantile_sums
+from foundry.outcomes import LATE, Attributes, Truth, first_assay, phases
+from foundry.scans import hold_to_limits, read_side_tokens, rows_of, token_places, visits_ended
 from foundry.tables import DAY, BranchRow
 from qc.measurement import INVALID, MARKS
 
@@ -28,7 +29,7 @@ SAMPLES = np.dtype([("assay", "i4"), ("batch", "i4"), ("token", "i4"), ("drawn_s
 TOKENS, SECONDS = 1 << 24, 1 << 40                          # more than the tokens of a batch, the seconds of a run
 
 
-def samples(events: Rows, records: Rows, tables: Tables, attribute: Attribute) -> Rows:
+def samples(events: Rows, records: Rows, tables: Tables, attributes: Attributes) -> Rows:
     """One row of `SAMPLES` per sample with a valid reading.
 
     first_s    when its first valid reading was reported; ``result_s`` when that which counts was: -1 while a retest of it is to come, or
@@ -36,26 +37,24 @@ def samples(events: Rows, records: Rows, tables: Tables, attribute: Attribute) -
     limited    a limit asks for a retest of this sample; ``out``: its first valid reading was outside
     false_out  outside, although the truth of the sample, read without error, meets the limit (Q9); a guard band is no part of the limit
     """
-    asides = events[events["token"] > 0]
-    reading = asides[(asides["kind"] == Kind.MEASURED) & (asides["reason"] != tables.reasons.index(MARKS[INVALID]))]
-    reading = reading[np.isin(reading["resource"] - first_assay(tables), _sampled(tables))]
-    key = _pair(reading["batch"], reading["token"], TOKENS)
-    keys, first, place = np.unique(key, return_index=True, return_inverse=True)       # rows stand in order of time
-    last = np.zeros(keys.size, dtype=np.int64)
-    np.maximum.at(last, place, np.arange(reading.size))
-    rows = np.zeros(keys.size, dtype=SAMPLES)
+    places = token_places(events)
+    came, (first, last, again) = np.full(places[-1], LATE), (np.full(places[-1], -1) for _ in range(3))
+    sampled = np.zeros(len(tables.resource_names), dtype=bool)
+    sampled[[first_assay(tables) + code for code in _sampled(tables)]] = True
+    repeats = np.zeros(len(tables.reasons), dtype=bool)
+    repeats[_codes(tables, "retest", "lab_error")] = True
+    read_side_tokens(events, places, sampled, tables.reasons.index(MARKS[INVALID]), repeats, came, first, last, again)
+    read = np.flatnonzero(first >= 0)
+    first, last = first[read], last[read]
+    rows = np.zeros(read.size, dtype=SAMPLES)
     for name in ("batch", "token"):
-        rows[name] = reading[name][first]
-    rows["assay"] = reading["resource"][first] - first_assay(tables)
-    rows["first_s"] = reading["time_s"][first]
-    rows["drawn_s"] = _came(asides, keys)
-    again = asides[(asides["kind"] == Kind.DECIDED) & np.isin(asides["reason"], _codes(tables, "retest", "lab_error"))]
-    again = again[np.isin(_pair(again["batch"], again["token"], TOKENS), keys)]
-    latest = np.full(keys.size, -1, dtype=np.int64)                                   # when it was last decided to do the test again
-    np.maximum.at(latest, np.searchsorted(keys, _pair(again["batch"], again["token"], TOKENS)), again["time_s"])
-    counts = (reading["time_s"][last] > latest) & ~np.isin(keys, _in_phase_1(asides, tables))
-    rows["result_s"] = np.where(counts, reading["time_s"][last], -1)
-    _judge(rows, reading["value"][first], events, records, tables, attribute)
+        rows[name] = events[name][first]
+    rows["assay"] = events["resource"][first] - first_assay(tables)
+    rows["first_s"], rows["drawn_s"] = events["time_s"][first], came[read]
+    counts = events["time_s"][last] > again[read]
+    counts[_in_phase_1(events, rows, tables)] = False
+    rows["result_s"] = np.where(counts, events["time_s"][last], -1)
+    _judge(rows, events["value"][first], events, records, tables, attributes)
     return rows
 
 
@@ -65,37 +64,40 @@ def figures(events: Rows, rows: Rows, tables: Tables, window: Window) -> Sums:
     A turnaround is a quantile of this replication's samples; a study takes the mean over replications.
     """
     begin, end = window
-    runs = events[(events["kind"] == Kind.MEASURED) & (events["time_s"] >= begin) & (events["time_s"] < end)]
-    assay, invalid = runs["resource"] - first_assay(tables), runs["reason"] == tables.reasons.index(MARKS[INVALID])
-    reported = rows[(rows["first_s"] >= begin) & (rows["first_s"] < end)]
+    runs = rows_of(events, Kind.MEASURED)
+    runs = runs[(events["time_s"][runs] >= begin) & (events["time_s"][runs] < end)]
+    assay, invalid = events["resource"][runs] - first_assay(tables), events["reason"][runs] == tables.reasons.index(MARKS[INVALID])
+    reported = (rows["first_s"] >= begin) & (rows["first_s"] < end)
+    done, failed = (np.bincount(codes, minlength=len(tables.assays)) for codes in (assay, assay[invalid]))
+    judged, out, false_out = (np.bincount(rows["assay"][reported & rows[name]], minlength=len(tables.assays))
+                              for name in ("limited", "out", "false_out"))
     limited = {fork.assay for _, fork in _limits(tables)}
     days = turnarounds(rows, tables, window)
     sums: Sums = {}
     for code in _sampled(tables):
-        name, mine = tables.assays[code].name, reported[reported["assay"] == code]
-        values = days[f"turnaround_d[{name}]"]
-        sums |= {f"turnaround_d[{name}.{label}]": (float(np.quantile(values, p)), 1.0) if values.size else (0.0, 0.0)
-                 for label, p in PROBABILITIES.items()}
-        sums[f"invalid_rate[{name}]"] = (float((invalid & (assay == code)).sum()), float((assay == code).sum()))
+        name = tables.assays[code].name
+        sums |= {f"turnaround_d[{name}.{label}]": pair for label, pair in quantile_sums(days[f"turnaround_d[{name}]"]).items()}
+        sums[f"invalid_rate[{name}]"] = (float(failed[code]), float(done[code]))
         if code in limited:
-            judged = float(mine["limited"].sum())
-            sums[f"oos_rate[{name}]"] = (float(mine["out"].sum()), judged)
+            sums[f"oos_rate[{name}]"] = (float(out[code]), float(judged[code]))
             if tables.biology:
-                sums[f"false_oos_rate[{name}]"] = (float(mine["false_out"].sum()), judged)
-                sums[f"true_oos_rate[{name}]"] = (float(mine["out"].sum() - mine["false_out"].sum()), judged)
+                sums[f"false_oos_rate[{name}]"] = (float(false_out[code]), float(judged[code]))
+                sums[f"true_oos_rate[{name}]"] = (float(out[code] - false_out[code]), float(judged[code]))
     return sums | _investigations(events, rows, tables, window)
 
 
 def _investigations(events: Rows, rows: Rows, tables: Tables, window: Window) -> Sums:
     """Figures of the assays that investigate readings out of limits: how many samples came to a phase, what phase 1 found, hours worked."""
+    sums: Sums = {}
+    if not (investigated := phases(tables)):
+        return sums
     begin, end = window
     asides = events[events["token"] > 0]
     done = asides[(asides["time_s"] >= begin) & (asides["time_s"] < end) & (asides["open"] == 0)]
     worked = asides[asides["kind"] == Kind.WORKED]
     seconds = np.maximum(np.minimum(worked["time_s"], end) - np.maximum(worked["since_s"], begin), 0)
     reported = rows[(rows["first_s"] >= begin) & (rows["first_s"] < end)]
-    sums: Sums = {}
-    for code, (checks, inquiries) in phases(tables).items():
+    for code, (checks, inquiries) in investigated.items():
         name = tables.assays[code].name
         limited = float(reported["limited"][reported["assay"] == code].sum())
         decided = done[(done["kind"] == Kind.DECIDED) & np.isin(done["step"], checks)]
@@ -112,11 +114,14 @@ def _investigations(events: Rows, rows: Rows, tables: Tables, window: Window) ->
     return sums
 
 
-def _in_phase_1(asides: Rows, tables: Tables) -> NDArray[np.int64]:
-    """Keys of the samples whose first reading is still looked into at the end of the log."""
+def _in_phase_1(events: Rows, rows: Rows, tables: Tables) -> NDArray[np.bool_]:
+    """Samples whose first reading is still looked into at the end of the log."""
     checks = [k for steps, _ in phases(tables).values() for k in steps]
-    mine = asides[np.isin(asides["step"], checks) & (asides["open"] == 1)] if checks else asides[:0]
-    return np.unique(_pair(mine["batch"], mine["token"], TOKENS))
+    if not checks:
+        return np.zeros(rows.size, dtype=bool)
+    asides = events[(events["token"] > 0) & (events["open"] == 1)]
+    asides = asides[np.isin(asides["step"], checks)]
+    return np.isin(_pair(rows["batch"], rows["token"], TOKENS), _pair(asides["batch"], asides["token"], TOKENS))
 
 
 def _codes(tables: Tables, *reasons: str) -> list[int]:
@@ -125,9 +130,9 @@ def _codes(tables: Tables, *reasons: str) -> list[int]:
 
 def turnarounds(rows: Rows, tables: Tables, window: Window) -> dict[str, Floats]:
     """Days from the sample to the reading that counts, of samples reported in the window: ``turnaround_d[ASSAY]`` -> one per sample."""
-    done = rows[(rows["result_s"] >= window[0]) & (rows["result_s"] < window[1])]
-    days = (done["result_s"] - done["drawn_s"]) / DAY
-    return {f"turnaround_d[{tables.assays[code].name}]": days[done["assay"] == code] for code in _sampled(tables)}
+    done = np.flatnonzero((rows["result_s"] >= window[0]) & (rows["result_s"] < window[1]))
+    days, assay = (rows["result_s"][done] - rows["drawn_s"][done]) / DAY, rows["assay"][done]
+    return {f"turnaround_d[{tables.assays[code].name}]": days[assay == code] for code in _sampled(tables)}
 
 
 def _sampled(tables: Tables) -> list[int]:
@@ -145,32 +150,35 @@ def _pair(a: NDArray[Any], b: NDArray[Any], width: int) -> NDArray[np.int64]:
     return a.astype(np.int64) * width + b.astype(np.int64)
 
 
-def _came(asides: Rows, keys: NDArray[np.int64]) -> NDArray[np.int64]:
-    """When each of the side tokens, by sorted key, was forked: the beginning of its first row."""
-    mine, came = _pair(asides["batch"], asides["token"], TOKENS), np.full(keys.size, np.iinfo(np.int64).max)
-    place = np.minimum(np.searchsorted(keys, mine), max(keys.size - 1, 0))
-    here = np.isin(mine, keys)
-    np.minimum.at(came, place[here], asides["since_s"][here])
-    return came
-
-
-def _judge(rows: Rows, first: Floats, events: Rows, records: Rows, tables: Tables, attribute: Attribute) -> None:
+def _judge(rows: Rows, first: Floats, events: Rows, records: Rows, tables: Tables, attributes: Attributes) -> None:
     """Fill ``limited``, ``out`` and ``false_out``: each sample has the limit of the visit that forked it, which ended when it was drawn."""
-    finished = [code for code, name in enumerate(tables.reasons) if name in ("", "gather")]                # alone, or in a run (F5)
-    worked = events[(events["kind"] == Kind.WORKED) & np.isin(events["reason"], finished)]
-    truth = Truth.of(records, attribute) if records.size and tables.biology else None
-    drawn = _pair(rows["batch"], rows["drawn_s"], SECONDS)
-    for step, fork in _limits(tables):
-        visits = worked[worked["step"] == step]
-        mine = (rows["assay"] == fork.assay) & np.isin(drawn, _pair(visits["batch"], visits["time_s"], SECONDS))
-        rows["limited"] |= mine
-        out = mine & ~((first >= fork.low) & (first <= fork.high))
-        rows["out"] |= out
-        if truth is None or not out.any():
-            continue
+    drawn, known = _pair(rows["batch"], rows["drawn_s"], SECONDS), _limits(tables)
+    place = np.full((len(tables.steps), len(tables.assays)), -1)
+    place[[step for step, _ in known], [fork.assay for _, fork in known]] = np.arange(len(known))
+    bounds = np.array([(fork.low, fork.high) for _, fork in known]).reshape(-1, 2)
+    finished = np.array([name in ("", "gather") for name in tables.reasons])            # alone, or in a run (F5)
+    visits = visits_ended(events, (place >= 0).any(axis=1), finished)
+    ended = _pair(events["batch"][visits], events["time_s"][visits], SECONDS)
+    order, missed = np.argsort(ended), np.full(rows.size, -1)
+    hold_to_limits(drawn, rows["assay"], first, ended[order], events["step"][visits[order]], place, bounds, rows["limited"], missed)
+    rows["out"] = missed >= 0
+    if not (records.size and tables.biology):
+        return
+    truth = Truth.of(records, attributes)
+    for k in np.unique(missed[missed >= 0]).tolist():
+        (step, fork), out = known[k], np.flatnonzero(missed == k)
+        at = _records_at(truth, step, drawn[out])
         low, high = fork.spec or (fork.low, fork.high)
-        here = np.flatnonzero(truth.step == step)
-        known = dict(zip(_pair(truth.batch[here], truth.time_s[here], SECONDS).tolist(), here.tolist(), strict=True))
-        for row in np.flatnonzero(out):
-            if (at := known.get(int(drawn[row]))) is not None:
-                rows["false_out"][row] = low <= truth.reads(tables.assays[fork.assay], np.array([at]))[0] <= high
+        true = truth.reads(tables.assays[fork.assay], at)
+        rows["false_out"][out] = (low <= true) & (true <= high) & (at >= 0)
+
+
+def _records_at(truth: Truth, step: int, when: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The record that a visit of a step left when it ended, by batch and second (`_pair`); -1 without one."""
+    here = np.flatnonzero(truth.step == step)
+    key = _pair(truth.batch[here], truth.time_s[here], SECONDS)
+    order = np.argsort(key, kind="stable")
+    key, here = np.append(-1, key[order]), np.append(-1, here[order])
+    place = np.searchsorted(key, when, side="right") - 1
+    found: NDArray[np.int64] = np.where(key[place] == when, here[place], -1)
+    return found

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from foundry.kpi import PROBABILITIES, Sums, Window
+from foundry.kpi import Sums, Window, quantile_sums
 from foundry.outcomes import ABORTED, IN_PROGRESS, REJECTED, RELEASED
 from foundry.tables import DAY, YEAR
 
@@ -41,8 +41,7 @@ def market_sums(decisions: Rows, batches: Rows, tables: Tables, window: Window) 
             sums[f"doses_shipped_per_year[{market}]"] = (float(mine["doses_shipped"][_in(mine, window, "shipped_s")].sum()), years)
             sums[f"doses_shipped_then_failed[{market}]"] = (float(failed["doses_shipped"].sum()), years)
     for name, days in market_lead_times(decisions, batches, tables, window).items():
-        for label, share in PROBABILITIES.items():
-            sums[f"{name[:-1]}.{label}]"] = (float(np.quantile(days, share)), 1.0) if days.size else (0.0, 0.0)
+        sums |= {f"{name[:-1]}.{label}]": pair for label, pair in quantile_sums(days).items()}
     return sums
 
 

@@ -9,13 +9,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.lib.recfunctions import structured_to_unstructured
 from numpy.typing import NDArray
 
 from foundry.events import Kind
+from foundry.scans import last_records, picked, read_main_tokens, rows_of, side_rows
 from foundry.tables import END, BandRow
 from processes.cells import ATTRIBUTES, CAUSES, FIELDS
-from qc.measurement import INVALID, MARKS, perfect
+from qc.measurement import INVALID, MARKS, perfect_readings
 
 if TYPE_CHECKING:
     from foundry.tables import AssayRow, PanelRow, Tables
@@ -24,7 +24,7 @@ Rows = NDArray[Any]                                         # a structured array
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Columns = dict[str, Any]
-Attribute = Callable[[int, Floats, float], float]          # (code, latent record, seconds) -> true value
+Attributes = Callable[[int, Floats, Floats, Floats], None]  # code, latent records, seconds, where the true values go
 
 DISPOSITIONS = ("released", "rejected", "aborted", "finished", "in_progress")
 RELEASED, REJECTED, ABORTED, FINISHED, IN_PROGRESS = range(5)
@@ -43,8 +43,8 @@ CAUSE_OF_ATTRIBUTE = {
 CAUSES_OF_CELLS = ("failed_commitment", "upset")           # what the other attributes may suffer from
 
 
-def batches(events: Rows, records: Rows, tables: Tables, attribute: Attribute) -> Rows:
-    """One row of `BATCHES` per batch that started, in the order of batch numbers; ``attribute`` is that of the engine's rules.
+def batches(events: Rows, records: Rows, tables: Tables, attributes: Attributes) -> Rows:
+    """One row of `BATCHES` per batch that started, in the order of batch numbers; ``attributes`` is that of the engine's rules.
 
     start_s     when its main token first joined a line or worked, after the work-in-progress cap; thaw, for Q4
     fill_s      end of the last visit of the fill step; without one, when its main token last gave back equipment; -1 none
@@ -56,16 +56,16 @@ def batches(events: Rows, records: Rows, tables: Tables, attribute: Attribute) -
     true_good   1, 0, or -1 not judged (Q9). An aborted batch is good when the reading that stopped it was wrong: its true
                 value goes on. ``true_cause`` is a code of `cause_names`, 0 for a good batch
     """
-    main = events[(events["token"] == 0) & (events["batch"] >= 0)]
-    rows = _starts(main, tables)
-    place = np.full(_size(main["batch"]), -1, dtype=np.int64)
+    said = _main_tokens(events, tables)
+    rows = _starts(said, events)
+    place = np.full(said.start.size, -1, dtype=np.int64)
     place[rows["batch"]] = np.arange(rows.size)
-    _ends(rows, place, main, tables)
+    _ends(rows, place, said, events, tables)
     taken = _taken(rows, place, _decided(events, tables), tables)
     _releases(rows, place, taken, records, tables)
-    _fills(rows, place, main, tables)
+    rows["fill_s"] = said.fill[rows["batch"]]
     if records.size and tables.biology:
-        _truth(rows, place, taken, events, records, tables, attribute)
+        _truth(rows, place, taken, events, records, tables, attributes)
     return rows
 
 
@@ -84,7 +84,8 @@ def decisions(events: Rows, batches: Rows, records: Rows, tables: Tables) -> Row
     rows["disposition"], rows["decided_s"] = IN_PROGRESS, -1
     place = np.full(_size(events["batch"]), -1, dtype=np.int64)
     place[batches["batch"]] = np.arange(batches.size)
-    left = events[(events["kind"] == Kind.LEFT) & (events["token"] == 0)]
+    at = rows_of(events, Kind.LEFT)
+    left = picked(events, at[events["token"][at] == 0])
     cause = _endings(tables.reasons)[1][left["reason"]]
     for k in range(panels):                                 # as the batch ended, where no decision of the panel is found below
         at = place[left["batch"]] * panels + k
@@ -109,13 +110,14 @@ def _shipments(events: Rows, tables: Tables, panel: PanelRow) -> list[tuple[int,
     joined = tables.reasons.index("joined")
     branches = branch_of_steps(tables)
     steps = [step.index for step in tables.steps if not step.main and branches[step.index] == panel.ships]
-    left = events[(events["kind"] == Kind.LEFT) & (events["reason"] == joined) & np.isin(events["step"], steps)]
-    valid = events[(events["kind"] == Kind.MEASURED) & (events["reason"] != tables.reasons.index(MARKS[INVALID]))]
-    found = []
+    left, valid = _rows_of(events, Kind.LEFT), _rows_of(events, Kind.MEASURED)
+    left = left[(left["reason"] == joined) & np.isin(left["step"], steps)]
+    valid = valid[(valid["reason"] != tables.reasons.index(MARKS[INVALID])) & np.isin(valid["batch"], left["batch"])]
+    found, first = [], first_assay(tables)
     for batch, second in zip(left["batch"].tolist(), left["time_s"].tolist(), strict=True):
         mine = valid[(valid["batch"] == batch) & (valid["time_s"] <= second)]
         limits = [panel.limits[k] for k in panel.ships_on]
-        read = [mine["value"][mine["resource"] == first_assay(tables) + limit.assay] for limit in limits]
+        read = [mine["value"][mine["resource"] == first + limit.assay] for limit in limits]
         if all(values.size and limit.low <= values[-1] <= limit.high for limit, values in zip(limits, read, strict=True)):
             found.append((batch, second))
     return found
@@ -191,37 +193,49 @@ def _size(batch: Integers) -> int:
     return int(batch.max(initial=-1)) + 1
 
 
-def _starts(main: Rows, tables: Tables) -> Rows:
-    start = np.full(_size(main["batch"]), LATE, dtype=np.int64)
-    begun = main[(main["kind"] <= Kind.WORKED) & (main["step"] >= 0)]      # before the first step it waits for the cap, or is lost
-    np.minimum.at(start, begun["batch"], begun["since_s"])
-    left = main[(main["kind"] == Kind.LEFT)]
-    left = left[start[left["batch"]] == LATE]
-    start[left["batch"]] = left["since_s"]
+def _rows_of(events: Rows, kind: Kind) -> Rows:
+    return picked(events, rows_of(events, kind))
+
+
+class _Said(NamedTuple):
+    """What the rows of main tokens say, by batch number; as in `foundry.scans.read_main_tokens`. int64 arrays."""
+
+    start: Integers
+    product: Integers
+    fill: Integers
+    left: Integers
+    last: Integers
+
+
+def _main_tokens(events: Rows, tables: Tables) -> _Said:
+    batches = _size(events["batch"])
+    said = _Said(np.full(batches, LATE), *(np.full(batches, -1) for _ in range(4)))
+    people = np.asarray(tables.pool_is_people, dtype=bool)
+    read_main_tokens(events, tables.fill_step, people, *said)
+    return said
+
+
+def _starts(said: _Said, events: Rows) -> Rows:
+    start = np.where((said.start == LATE) & (said.left >= 0), events["since_s"][said.left] if events.size else LATE, said.start)
     numbers = np.flatnonzero(start < LATE)
-    product = np.full(start.size, -1, dtype=np.int64)
-    np.maximum.at(product, main["batch"], main["product"])
     rows = np.zeros(numbers.size, dtype=BATCHES)
-    rows["batch"], rows["start_s"], rows["product"] = numbers, start[numbers], product[numbers]
+    rows["batch"], rows["start_s"], rows["product"] = numbers, start[numbers], said.product[numbers]
     for name in ("fill_s", "released_s", "end_s", "stopped_at", "true_good"):
         rows[name] = -1
     rows["disposition"] = IN_PROGRESS
     return rows
 
 
-def _ends(rows: Rows, place: Integers, main: Rows, tables: Tables) -> None:
-    left = main[main["kind"] == Kind.LEFT]
+def _ends(rows: Rows, place: Integers, said: _Said, events: Rows, tables: Tables) -> None:
+    left = picked(events, said.left[said.left >= 0])
     here = place[left["batch"]]
     disposition, cause = _endings(tables.reasons)
     rows["end_s"][here] = left["time_s"]
     rows["disposition"][here] = disposition[left["reason"]]
     rows["reason"][here] = cause[left["reason"]]
     rows["doses"][here] = np.where(disposition[left["reason"]] == RELEASED, left["value"], 0)
-    last = np.full(rows.size, -1, dtype=np.int64)
-    done = main[(main["kind"] <= Kind.WORKED) & (main["step"] >= 0)]
-    last[place[done["batch"]]] = done["step"]              # rows stand in order of time: the last one stays
     lost = np.isin(disposition[left["reason"]], (REJECTED, ABORTED))
-    rows["stopped_at"][here] = np.where(lost, np.where(left["step"] >= 0, left["step"], last[here]), -1)
+    rows["stopped_at"][here] = np.where(lost, np.where(left["step"] >= 0, left["step"], said.last[left["batch"]]), -1)
 
 
 def first_assay(tables: Tables) -> int:
@@ -236,9 +250,9 @@ def first_panel(tables: Tables) -> int:
 
 def _decided(events: Rows, tables: Tables) -> Rows:
     """Decisions of panels, by main tokens or on routes of their own."""
-    panel = events["resource"] - first_panel(tables)
-    found: Rows = events[(events["kind"] == Kind.DECIDED) & (panel >= 0) & (panel < len(tables.panels))]
-    return found
+    decided = _rows_of(events, Kind.DECIDED)
+    panel = decided["resource"] - first_panel(tables)
+    return picked(decided, (panel >= 0) & (panel < len(tables.panels)))
 
 
 def _taken(rows: Rows, place: Integers, decided: Rows, tables: Tables) -> Integers:
@@ -282,16 +296,6 @@ def _endings(reasons: tuple[str, ...]) -> tuple[Integers, Integers]:
     return disposition, cause
 
 
-def _fills(rows: Rows, place: Integers, main: Rows, tables: Tables) -> None:
-    if tables.fill_step >= 0:
-        ends = main[(main["kind"] == Kind.WORKED) & (main["step"] == tables.fill_step) & (main["reason"] == 0) & (main["open"] == 0)]
-    else:
-        units = main[np.isin(main["kind"], (Kind.WORKING, Kind.HELD)) & (main["open"] == 0)]
-        ends = units[~np.asarray(tables.pool_is_people, dtype=bool)[units["resource"]]]
-    ends = ends[place[ends["batch"]] >= 0]
-    np.maximum.at(rows["fill_s"], place[ends["batch"]], ends["time_s"])
-
-
 # ---- from the records
 
 class Truth(NamedTuple):
@@ -301,37 +305,38 @@ class Truth(NamedTuple):
     step: Integers
     time_s: Integers
     latent: Floats
-    attribute: Attribute
+    attributes: Attributes
 
     @classmethod
-    def of(cls, records: Rows, attribute: Attribute) -> Truth:
-        records = records[np.argsort(records["time_s"], kind="stable")]
-        latent = np.ascontiguousarray(structured_to_unstructured(records[list(FIELDS)], dtype=np.float64))
+    def of(cls, records: Rows, attributes: Attributes) -> Truth:
+        if (np.diff(records["time_s"]) < 0).any():
+            records = records[np.argsort(records["time_s"], kind="stable")]
+        latent = records.view(np.float64).reshape(records.size, -1)[:, -len(FIELDS):]       # the last columns of a record
         batch, step, time_s = (records[name].astype(np.int64) for name in ("batch", "step", "time_s"))
-        return cls(batch, step, time_s, latent, attribute)
+        return cls(batch, step, time_s, latent, attributes)
 
     def reads(self, assay: AssayRow, at: Integers) -> Floats:
         """What a perfect assay reports of the records ``at``: without error, but with its LOD and rounding (Q9)."""
-        true = (self.attribute(assay.attribute, self.latent[i], float(self.time_s[i])) for i in at)
-        return np.array([perfect(assay.kind, value, assay.lod, assay.decimals, assay.tested, assay.container_ml, assay.lot)
-                         for value in true])
+        values = np.empty(at.size)
+        self.attributes(assay.attribute, np.ascontiguousarray(self.latent[at]), self.time_s[at].astype(np.float64), values)
+        perfect_readings(assay.kind, values, assay.lod, assay.decimals, assay.tested, assay.container_ml, assay.lot)
+        return values
 
     def last(self, step: int, place: Integers, until: Integers) -> Integers:
         """Per batch row: its last record of a step up to a time, of any step when it had not visited that one (or ``step`` is -1)."""
-        visited, ever = np.full(until.size, -1, dtype=np.int64), np.full(until.size, -1, dtype=np.int64)
-        row = place[self.batch]
-        known = (row >= 0) & (self.time_s <= until[row])
-        for answer, here in ((visited, np.flatnonzero(known & (self.step == step))), (ever, np.flatnonzero(known))):
-            np.maximum.at(answer, row[here], here)
-        return np.where(visited >= 0, visited, ever)
+        found = np.full(until.size, -1)
+        last_records(self.batch, self.step, self.time_s, step, place, until, found)
+        return found
 
 
-def _truth(rows: Rows, place: Integers, taken: Integers, events: Rows, records: Rows, tables: Tables, attribute: Attribute) -> None:
-    truth = Truth.of(records, attribute)
+def _truth(rows: Rows, place: Integers, taken: Integers, events: Rows, records: Rows, tables: Tables, attributes: Attributes) -> None:
+    truth = Truth.of(records, attributes)
     if tables.panels:
         _judge_panels(rows, taken, truth, place, tables)
     lost = np.flatnonzero(rows["disposition"] == ABORTED)
-    asides = events[(events["token"] > 0) & np.isin(events["kind"], (Kind.MEASURED, Kind.LEFT))] if lost.size else events[:0]
+    wanted = np.zeros(_size(events["batch"]) + 1, dtype=bool)
+    wanted[rows["batch"][lost]] = True
+    asides = picked(events, side_rows(events, wanted)) if lost.size else events[:0]
     for row in lost:
         _judge_stop(rows[row], asides[asides["batch"] == rows["batch"][row]], truth, tables)
 

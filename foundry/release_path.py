@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from foundry.events import AT_WORK, Kind
 from foundry.market_summary import BEFORE, INVESTIGATIONS, PLANNED, REPEATS, WAITS
 from foundry.outcomes import RELEASED, branch_of_steps, first_panel, phases
+from foundry.scans import picked
 from foundry.stocks import levels
 from foundry.tables import DAY, span_of
 
@@ -28,7 +29,7 @@ Sums = dict[str, tuple[float, float]]
 Window = tuple[int, int]
 
 WAITED_FOR = {"aside": "units", "gather": "a full run"}    # by the reason of a row in which a token waits outside every line
-CARE = (Kind.DOWN, Kind.MAINTENANCE, Kind.CLEANING)
+CARE = {int(kind) for kind in (Kind.DOWN, Kind.MAINTENANCE, Kind.CLEANING)}
 
 
 class Part(NamedTuple):
@@ -60,7 +61,9 @@ def release_path(events: Rows, decisions: Rows, batches: Rows, tables: Tables, w
         return {}
     fill = dict(zip(batches["batch"].tolist(), batches["fill_s"].tolist(), strict=True))
     done = decisions[(decisions["disposition"] == RELEASED) & (decisions["decided_s"] >= window[0]) & (decisions["decided_s"] < window[1])]
-    log = _Log(events[np.isin(events["batch"], np.unique(done["batch"]))], events, tables)
+    wanted = np.zeros(2 + events["batch"].max(initial=-1), dtype=bool)           # the last answers for no batch
+    wanted[done["batch"]] = True
+    log = _Log(picked(events, wanted[events["batch"]]), events, tables)
     sums: Sums = {}
     for p, panel in enumerate(tables.panels):
         rows = done[done["panel"] == p]
@@ -93,16 +96,18 @@ class _Log:
         self.left: dict[tuple[int, int], list[tuple[int, int]]] = {}                            # batch, second -> token, branch
         self.deciders: dict[tuple[int, int, int], int] = {}
         self.causes: dict[tuple[int, int, int], list[Part]] = {}
-        panels = first_panel(tables)
+        panels, kind = first_panel(tables), rows["kind"]
+        took = (kind <= Kind.STOPPED) & (rows["time_s"] > rows["since_s"])
+        rows = picked(rows, took | (kind == Kind.LEFT) | ((kind == Kind.DECIDED) & (rows["resource"] >= panels)))
         names = ("time_s", "since_s", "kind", "batch", "token", "step", "attempt", "resource", "reason")
         for until, since, kind, batch, token, step, attempt, resource, reason in zip(*(rows[name].tolist() for name in names), strict=True):
             key = (batch, token)
             if kind == Kind.LEFT:
                 self.came[key] = since
                 self.left.setdefault((batch, until), []).append((token, self.branch[step]))
-            elif kind == Kind.DECIDED and resource >= panels:
+            elif kind == Kind.DECIDED:
                 self.deciders[batch, resource - panels, until] = token
-            elif kind <= Kind.STOPPED and until > since:
+            else:
                 self.tokens.setdefault(key, []).append(Stretch(since, until, kind, step, attempt, reason))
 
     def path(self, batch: int, panel: int, decided_s: int, fill_s: int) -> Iterator[Part]:
@@ -171,8 +176,8 @@ class _Units:
 
     def __init__(self, events: Rows, tables: Tables) -> None:
         self.tables = tables
-        rows = events[(events["kind"] >= Kind.WORKING) & (events["kind"] <= Kind.CLEANING)]
-        self.of_pool = [rows[rows["resource"] == p] for p in range(len(tables.pools))]
+        rows = picked(events, (events["kind"] >= Kind.WORKING) & (events["kind"] <= Kind.CLEANING))
+        self.of_pool = [picked(rows, rows["resource"] == p) for p in range(len(tables.pools))]
         self.levels = levels(events, tables) if tables.stocks else []
 
     def causes(self, step: int, since: int, until: int) -> list[Part]:
@@ -182,7 +187,7 @@ class _Units:
         taken = {p: self._between(p, since, until) for p in pools}
         edges = {since, until}
         for p in pools:
-            edges |= {int(t) for name in ("since_s", "time_s") for t in taken[p][name] if since < t < until}
+            edges |= {t for name in ("since_s", "time_s") for t in taken[p][name].tolist() if since < t < until}
             edges |= self._turns(self.tables.pools[p].calendar, since, until)
         edges |= self._turns(row.start_on, since, until)
         edges |= {int(t) for stock, _ in row.takes for t in self.levels[stock].time_s if since < t < until}
@@ -197,13 +202,13 @@ class _Units:
 
     def _between(self, pool: int, since: int, until: int) -> Rows:
         rows = self.of_pool[pool]
-        found: Rows = rows[(rows["since_s"] < until) & (rows["time_s"] > since)]
-        return found
+        return picked(rows, (rows["since_s"] < until) & (rows["time_s"] > since))
 
     def _turns(self, calendar: int, since: int, until: int) -> set[int]:
         if calendar < 0:
             return set()
-        return {int(t) for times in self.tables.calendars[calendar] for t in times[np.searchsorted(times, since, "right"):] if t < until}
+        return {t for times in self.tables.calendars[calendar]
+                for t in times[np.searchsorted(times, since, "right"):np.searchsorted(times, until, "left")].tolist()}
 
     def _cause(self, second: int, step: int, taken: dict[int, Rows]) -> str:
         row = self.tables.steps[step]
@@ -227,13 +232,13 @@ class _Units:
         for p in need.pools:
             pool = self.tables.pools[p]
             closing = self._closing(pool.calendar, second)
-            here = taken[p][(taken[p]["since_s"] <= second) & (taken[p]["time_s"] > second)]
+            here = taken[p]["kind"][(taken[p]["since_s"] <= second) & (taken[p]["time_s"] > second)]
             if pool.calendar >= 0 and (closing < 0 or second + max(span, 0) > closing):
                 said.append(f"{pool.name} off shift")
             elif pool.count - here.size >= need.count:
                 return ""
             else:
-                said.append(f"{pool.name} down" if np.isin(here["kind"], CARE).any() else f"{pool.name} busy")
+                said.append(f"{pool.name} down" if not CARE.isdisjoint(here.tolist()) else f"{pool.name} busy")
         return next((text for text in said if not text.endswith("off shift")), said[0])
 
     def _closing(self, calendar: int, second: int) -> int:

@@ -13,14 +13,14 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from foundry.economics import costs, ledger, ledger_totals
+from foundry.economics import costs, in_order, ledger_totals, spent
 from foundry.engine.lines import Overrun
 from foundry.engine.readable import Run
 from foundry.engine.readable import run as run_engine
-from foundry.engine.rules import attribute, attributes
+from foundry.engine.rules import attributes
 from foundry.events import fingerprint
 from foundry.gates import gate_figures
-from foundry.kpi import Sums, lead_times, measure
+from foundry.kpi import Figures, lead_times, measure
 from foundry.laboratory import figures as laboratory_figures
 from foundry.laboratory import samples
 from foundry.markets import market_lead_times, market_sums
@@ -38,6 +38,7 @@ from foundry.trajectories import courses
 Rows = NDArray[Any]                                        # a structured array
 Columns = dict[str, Any]
 Engine = Literal["auto", "simpy", "compiled"]
+COURSES = 100                                              # replications, from the first on, whose courses of cells are drawn
 WORTH_COMPILING = 300                                      # replications of a study from which the compiled engine saves time
 
 
@@ -85,7 +86,7 @@ class Replication:
 
     number: int
     window: tuple[int, int]
-    sums: Sums
+    sums: Mapping[str, tuple[float, float]]
     lead_times: Mapping[str, NDArray[np.float64]]
     batches: Rows
     decisions: Rows
@@ -138,43 +139,43 @@ def replicate(case: Case, seed: int, number: int, *, keep: bool = False, light: 
 
     Raises CannotFinish for a deadlock or a spent budget.
     """
-    run = _run(case, seed, number)
+    run = _run(case, seed, number, keep)
     window = (run.w_s, run.h_s)
-    batches = outcomes_of(run.events, run.records, case.tables, attribute)
+    batches = outcomes_of(run.events, run.records, case.tables, attributes)
     decisions = decisions_of(run.events, batches, run.records, case.tables)
-    tested = samples(run.events, run.records, case.tables, attribute)
-    money = ledger(run.events, case.tables, case.book, window)
+    tested = samples(run.events, run.records, case.tables, attributes)
+    money = spent(run.events, case.tables, case.book, window)
     sums = {**measure(run.events, batches, case.tables, window, demand_per_year=case.demand_per_year, due=case.due),
             **laboratory_figures(run.events, tested, case.tables, window),
             **market_sums(decisions, batches, case.tables, window), **release_path(run.events, decisions, batches, case.tables, window),
             **{f"nominal_release_d[{market}]": (days, 1.0) for market, days in case.nominal.items()},
             **costs(money, batches, case.book, window), **gate_figures(money, batches, case.tables, window)}
     found = Replication(
-        number=number, window=window, sums=sums,
+        number=number, window=window, sums=Figures(sums),
         lead_times={**lead_times(batches, window), **market_lead_times(decisions, batches, case.tables, window)}, batches=batches[:0],
         decisions=decisions[:0], ledger_totals={}, series={}, courses=np.empty((3, 0, 0)),
         fingerprint=fingerprint(run.events), warnings=tuple(run.warnings),
-        log=Log(run.events, run.records, money) if keep else None)
+        log=Log(run.events, run.records, in_order(money)) if keep else None)
     if light:
         return found
     parts = (series(run.events, batches, window), weekly_busy(run.events, case.tables, window))
     return replace(
         found, batches=batches, decisions=decisions, ledger_totals=ledger_totals(money, batches, case.tables, window),
         series={name: np.concatenate([np.asarray(part[name], dtype=parts[0][name].dtype) for part in parts]) for name in parts[0]},
-        courses=courses(run.records, batches, window, attributes) if case.tables.biology else found.courses)
+        courses=courses(run.records, batches, window, attributes) if case.tables.biology and number < COURSES else found.courses)
 
 
-def _engine(case: Case, seed: int, number: int) -> Run:
+def _engine(case: Case, seed: int, number: int, keep: bool) -> Run:
     if case.arrays is None:
         return run_engine(case.tables, seed, number)
     from foundry.engine.compiled import run_arrays
 
-    return run_arrays(case.tables, case.arrays, seed, number)
+    return run_arrays(case.tables, case.arrays, seed, number, lend=not keep)
 
 
-def _run(case: Case, seed: int, number: int) -> Run:
+def _run(case: Case, seed: int, number: int, keep: bool) -> Run:
     try:
-        run = _engine(case, seed, number)
+        run = _engine(case, seed, number, keep)
     except Overrun as overrun:
         raise CannotFinish(f"{case.name}, replication {number}: {overrun}") from overrun
     if run.deadlock is not None:

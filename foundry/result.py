@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foundry.choices import plain
-from foundry.frames import EVERY, KEPT, Studies, per_replication, resources, trajectories
+from foundry.frames import EVERY, KEPT, Studies, joined, per_replication, resources, trajectories
 from foundry.parameters import parameters, resolved
 from foundry.provenance import command_line, content_hash, joined_fingerprint, software
 from foundry.replication import Case, Replication
 from foundry.scenario import Scenario
-from foundry.store import MANIFEST, PARAMETERS, SCENARIOS, SUMMARY, new_folder, write_bytes, write_json, write_table, write_yaml
+from foundry.shelf import Shelf
+from foundry.store import MANIFEST, PARAMETERS, SCENARIOS, SUMMARY, new_folder, write_bytes, write_json, write_tables, write_yaml
 from foundry.summary import Sample, kpi_columns, samples, summarise, warnings_of
 from foundry.tables import expand_crews
 from qc.characteristic import curve
@@ -43,6 +44,7 @@ class Result:
     began_utc: str
     ended_utc: str
     notes: tuple[str, ...] = ()
+    shelf: Shelf = field(default_factory=Shelf)
 
     @property
     def numbers(self) -> tuple[int, ...]:
@@ -75,17 +77,32 @@ class Result:
 
     def frame(self, name: str) -> pd.DataFrame:
         """A table by its name in a result folder. Raises KeyError for an unknown one."""
-        import pandas as pd
-
-        if name in (*EVERY, *KEPT):
-            return per_replication(self._studies, name)
-        if name == "kpis":
-            return pd.concat([pd.DataFrame(kpi_columns(sample, self.numbers)) for sample in self.samples], ignore_index=True)
+        if name in (*EVERY, *KEPT, "kpis"):
+            return joined(list(self.pieces(name)))
         if name == "trajectories":
             return trajectories(self._studies)
         if name == "resources":
             return resources(self._studies, {scenario: _suites(model) for scenario, model in self.scenarios.items()})
         raise KeyError(f"no table {name}; there are {', '.join(TABLES)}")
+
+    def pieces(self, name: str) -> Iterator[pd.DataFrame]:
+        """A table of `TABLES` in pieces, so that the rows of many replications need not be in memory together."""
+        import pandas as pd
+
+        if name in EVERY and self.shelf:
+            for scenario, study in self._studies.items():
+                whole = [run for run in study[1] if run.number < self.shelf.size]
+                yield from [per_replication({scenario: (study[0], whole)}, name)] if whole else []
+                yield from self.shelf.pieces(name, scenario)
+        elif name == "kpis" and len(self.numbers) > self.shelf.size:
+            for sample in self.samples:
+                yield from (pd.DataFrame(kpi_columns(part, self.numbers)) for part in _parts(sample))
+        elif name == "kpis":
+            yield pd.concat([pd.DataFrame(kpi_columns(sample, self.numbers)) for sample in self.samples], ignore_index=True)
+        elif name in (*EVERY, *KEPT):
+            yield per_replication(self._studies, name)
+        else:
+            yield self.frame(name)
 
     @cached_property
     def kpis(self) -> pd.DataFrame:
@@ -114,7 +131,7 @@ class Result:
 
     @cached_property
     def trajectories(self) -> pd.DataFrame:
-        """True viable cells, purity and viability by day in process, quantiles over batches."""
+        """True viable cells, purity and viability by day in process, quantiles over the batches of the first hundred replications."""
         return self.frame("trajectories")
 
     @cached_property
@@ -163,7 +180,7 @@ def write(result: Result, folder: Path, command: Sequence[str] | None = None) ->
     """Fill an empty folder with a result; the manifest comes last and holds the hash of every other file."""
     written = {}
     for name in TABLES:
-        written[f"{name}.parquet"] = write_table(folder / f"{name}.parquet", getattr(result, name))
+        written[f"{name}.parquet"] = write_tables(folder / f"{name}.parquet", result.pieces(name))
     (folder / SCENARIOS).mkdir()
     for name, scenario in result.scenarios.items():
         path = folder / SCENARIOS / f"{name}.yaml"
@@ -183,6 +200,16 @@ def manifest(result: Result, command: Sequence[str] | None = None) -> dict[str, 
         "warnings": [f"{name}: {text}" if name else text for name, said in result.warnings.items() for text in said],
         "scenarios": {name: _facts(scenario, result.runs[name]) for name, scenario in result.scenarios.items()},
     }
+
+
+ROWS_OF_A_PIECE = 100_000
+
+
+def _parts(sample: Sample) -> Iterator[Sample]:
+    """The figures of a sample, so many at a time that their table has `ROWS_OF_A_PIECE` rows."""
+    names, size = list(sample.sums), max(1, ROWS_OF_A_PIECE // sample.replications)
+    for first in range(0, len(names), size):
+        yield sample._replace(sums={name: sample.sums[name] for name in names[first:first + size]})
 
 
 def config_hash(scenario: Scenario) -> str:

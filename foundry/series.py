@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foundry.events import AT_WORK, Kind
+from foundry.scans import rows_of
 from foundry.tables import DAY
 
 if TYPE_CHECKING:
@@ -25,13 +26,14 @@ def series(events: Rows, batches: Rows, window: tuple[int, int]) -> Columns:
     Columns series, subject (empty), day (1 is the end of the first day), value, unit. ``window`` = (W, H) in seconds.
     """
     ends = np.arange(1, window[1] // DAY + 1) * DAY
-    line = events[(events["kind"] == Kind.QUEUED) & (events["reason"] == 0) & (events["step"] >= 0)]
-    left = np.sort(batches["end_s"][batches["end_s"] >= 0])
+    at = rows_of(events, Kind.QUEUED)
+    at = at[(events["reason"][at] == 0) & (events["step"][at] >= 0)]
+    left = batches["end_s"][batches["end_s"] >= 0]
     out = np.sort(batches[batches["released_s"] >= 0], order="released_s")
     doses = np.concatenate(([0], np.cumsum(out["doses"])))
     values = {
         "wip": (_count(batches["start_s"], ends) - _count(left, ends), "batches"),
-        "queue": (_count(line["since_s"], ends) - _count(line["time_s"], ends), "tokens"),
+        "queue": (_count(events["since_s"][at], ends) - _count(events["time_s"][at], ends), "tokens"),
         "doses_released": (doses[_count(out["released_s"], ends)], "doses"),
     }
     return {
@@ -40,9 +42,10 @@ def series(events: Rows, batches: Rows, window: tuple[int, int]) -> Columns:
         "unit": np.repeat(np.array([unit for _, unit in values.values()], dtype=object), ends.size)}
 
 
-def _count(times: NDArray[Any], before: NDArray[Any]) -> NDArray[Any]:
-    """How many times lie before each second of ``before``."""
-    return np.searchsorted(np.sort(times), before, side="left")
+def _count(times: NDArray[Any], ends: NDArray[Any]) -> NDArray[Any]:
+    """How many times lie before the end of each day, from the first on."""
+    counts: NDArray[Any] = np.cumsum(np.bincount(times // DAY, minlength=ends.size + 1))[: ends.size]
+    return counts
 
 
 def readings(events: Rows, tables: Tables) -> Columns:

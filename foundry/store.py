@@ -113,6 +113,57 @@ def write_table(path: Path, frame: pd.DataFrame) -> str:
     return write_bytes(path, content.getvalue())
 
 
+def write_tables(path: Path, pieces: Iterator[pd.DataFrame]) -> str:
+    """The same of a frame that comes in pieces, each of which is a row group. Few are in memory at a time."""
+    filled = _with_rows(pieces)
+    first = next(filled)
+    second = next(filled, None)
+    if second is None:
+        return write_table(path, first)
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if path.exists():
+        raise FolderExists(f"{path} exists already and is not overwritten")
+    handle, temporary = tempfile.mkstemp(prefix=".tmp-", dir=path.parent)
+    os.close(handle)
+    try:
+        schema = pa.Table.from_pandas(first, preserve_index=False).schema
+        for i in (i for i, kind in enumerate(schema.types) if pa.types.is_dictionary(kind)):       # as many words as any piece has
+            schema = schema.set(i, schema.field(i).with_type(pa.dictionary(pa.int32(), pa.string())))
+        with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+            for piece in itertools.chain((first, second), filled):
+                writer.write_table(pa.Table.from_pandas(piece, preserve_index=False).cast(schema))
+        return _put_in_place(Path(temporary), path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _with_rows(pieces: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    """The pieces that hold rows; one without where there is no other."""
+    empty: pd.DataFrame | None = None
+    for piece in pieces:
+        if len(piece):
+            empty = None
+            yield piece
+            yield from (other for other in pieces if len(other))
+        elif empty is None:
+            empty = piece
+    if empty is not None:
+        yield empty
+
+
+def _put_in_place(written: Path, path: Path) -> str:
+    """Flush a file to the disk, give it its name, and return its SHA-256."""
+    with written.open("rb") as stream:
+        os.fsync(stream.fileno())
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    os.chmod(written, 0o644)
+    os.replace(written, path)
+    return digest
+
+
 def read_json(folder: Path, name: str) -> dict[str, Any]:
     """A JSON document of a result folder. Raises NotAResult if the folder does not hold it or it cannot be read."""
     path = folder / name
@@ -135,6 +186,22 @@ def read_table(folder: Path, name: str) -> pd.DataFrame:
     if not path.is_file():
         raise NotAResult(f"{folder} holds no table {name}")
     return pd.read_parquet(path)
+
+
+def table_rows(folder: Path, name: str) -> int:
+    """How many rows a table of a result folder has."""
+    import pyarrow.parquet as pq
+
+    return int(pq.read_metadata(folder / f"{name}.parquet").num_rows)
+
+
+def table_pieces(folder: Path, name: str) -> Iterator[pd.DataFrame]:
+    """A table of a result folder, one row group after the other."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(folder / f"{name}.parquet") as file:
+        for group in range(file.num_row_groups):
+            yield file.read_row_group(group).to_pandas()
 
 
 def as_yaml(value: Any, depth: int = 0) -> str:

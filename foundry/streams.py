@@ -335,15 +335,22 @@ def quantile(laws: NDArray[np.float64], grid: NDArray[np.float64], index: int, p
         return float(draw(laws, grid, index, probability))
     first, count, place = (int(laws[index, column]) for column in (A, B, C))
     weights = np.diff(grid[place : place + count], prepend=0.0).tolist()
+    return _of_mixture(tuple(weights), laws[first : first + count].tobytes(), grid.tobytes(), probability)
+
+
+@lru_cache(maxsize=1024)
+def _of_mixture(weights: tuple[float, ...], parts: bytes, grid_bytes: bytes, probability: float) -> float:
+    """`quantile` of a mixture. It takes ten thousand draws, and the plants of a sweep ask for the same ones."""
+    laws, grid = np.frombuffer(parts).reshape(len(weights), -1).copy(), np.frombuffer(grid_bytes).copy()
 
     def share(part: int, value: float) -> float:
         """Probability that a part does not exceed a value."""
         return _bisect(lambda u: float(draw(laws, grid, part, u)) > value, _SMALLEST, _LARGEST)
 
     def reached(value: float) -> bool:
-        return math.fsum(weight * share(first + k, value) for k, weight in enumerate(weights)) >= probability - 1e-12
+        return math.fsum(weight * share(k, value) for k, weight in enumerate(weights)) >= probability - 1e-12
 
-    ends = [float(draw(laws, grid, part, probability)) for part in range(first, first + count)]
+    ends = [float(draw(laws, grid, part, probability)) for part in range(len(weights))]
     return _bisect(reached, min(ends), max(ends))
 
 

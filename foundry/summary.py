@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foundry.economics import window_warnings
-from foundry.kpi import LEAD_TIMES, PROBABILITIES, Sums, describe
+from foundry.kpi import LEAD_TIMES, PROBABILITIES, Figures, describe
 from foundry.market_summary import BY_MARKET, whole
 from foundry.paired import Paired, comparison_level
 from foundry.replication import Replication
@@ -72,14 +72,17 @@ class Sample(NamedTuple):
 
 def samples(studies: Mapping[str, Sequence[Replication]], currencies: Mapping[str, str]) -> list[Sample]:
     """The samples of scenarios compared with one another: a cause seen in one stands in all, with 0 where it did not strike."""
-    causes = {name: None for runs in studies.values() for run in runs for name in run.sums if _base(name) in (*BY_CAUSE, *BY_MARKET)}
+    kinds = dict.fromkeys(tuple(run.sums) for runs in studies.values() for run in runs)
+    causes = {name: None for kind in kinds for name in kind if _base(name) in (*BY_CAUSE, *BY_MARKET)}
     found = []
     for scenario, runs in studies.items():
-        known = {name for run in runs for name in run.sums}
-        names = dict.fromkeys(name for run in runs for name in run.sums) | {name: None for name in causes if _whole(name) in known}
-        pairs = {name: np.array([_sum(run.sums, name) for run in runs], dtype=np.float64).reshape(-1, 2) for name in names}
+        kinds = dict.fromkeys(tuple(run.sums) for run in runs)              # a few: names differ by cause only
+        known = dict.fromkeys(name for kind in kinds for name in kind)
+        names = known | {name: None for name in causes if _whole(name) in known}
+        pairs = _pairs(runs, list(names))
         times = {name: [np.asarray(run.lead_times[name]) for run in runs] for name in runs[0].lead_times}
-        found.append(Sample(scenario, currencies[scenario], {name: (p[:, 0], p[:, 1]) for name, p in pairs.items()}, times, len(runs)))
+        sums = {name: (pairs[i, 0], pairs[i, 1]) for i, name in enumerate(names)}
+        found.append(Sample(scenario, currencies[scenario], sums, times, len(runs)))
     return found
 
 
@@ -92,9 +95,25 @@ def _whole(name: str) -> str:
     return _base(name) if _base(name) in BY_CAUSE else whole(name)
 
 
-def _sum(sums: Sums, name: str) -> tuple[float, float]:
-    """A figure of one replication; a cause that did not strike, and a part that took no time, has numerator 0."""
-    return sums[name] if name in sums else (0.0, sums.get(_whole(name), (0.0, 0.0))[1])
+def _pairs(runs: Sequence[Replication], names: Sequence[str]) -> Floats:
+    """Figures of replications, float64 [name, (numerator, denominator), replication].
+
+    A cause that did not strike, and a part that took no time, has numerator 0 and the denominator of what it is a part of.
+    """
+    place = {name: i for i, name in enumerate(names)}
+    parts = {name: place[_whole(name)] for name in names if _whole(name) in place}
+    pairs = np.zeros((len(names), 2, len(runs)))
+    kinds: dict[tuple[str, ...], tuple[list[int], list[int], list[int]]] = {}
+    for column, run in enumerate(runs):
+        kind = tuple(run.sums)
+        if kind not in kinds:
+            there = set(kind)
+            missing = [name for name in names if name not in there and name in parts]
+            kinds[kind] = [place[name] for name in kind], [place[name] for name in missing], [parts[name] for name in missing]
+        at, missing_at, whole_at = kinds[kind]
+        pairs[at, :, column] = (run.sums if isinstance(run.sums, Figures) else Figures(run.sums)).pairs
+        pairs[missing_at, 1, column] = pairs[whole_at, 1, column]
+    return pairs
 
 
 def days_of(name: str) -> str:

@@ -65,9 +65,18 @@ class Workers:
 
     def run(self, numbers: Sequence[int]) -> list[list[Replication]]:
         """The replications of these numbers: a list for each case, in the order of ``numbers``."""
-        tasks = [(case, number) for number in numbers for case in range(len(self.cases))]
-        self.asked += len(tasks)
+        (found,) = self.blocks(numbers, len(numbers))
+        return found
+
+    def blocks(self, numbers: Sequence[int], size: int) -> Iterator[list[list[Replication]]]:
+        """The same, ``size`` numbers at a time: what is not held on to does not fill the memory."""
+        self.asked += len(numbers) * len(self.cases)
         self._count(0)
+        for first in range(0, len(numbers), size):
+            yield self._block(numbers[first:first + size])
+
+    def _block(self, numbers: Sequence[int]) -> list[list[Replication]]:
+        tasks = [(case, number) for number in numbers for case in range(len(self.cases))]
         first = 1 if self.light else len(self.cases)
         here, found = first if self.done == 0 else 0, {}
         for task in tasks[:here]:

@@ -72,6 +72,17 @@ def curve(assay: Assay, low: float, high: float, found: float = 0.0) -> tuple[li
     """
     if assay.accept == "average":
         return [], []
+    key = (assay.model_dump_json(), low, high, found)
+    if key not in _CURVES:
+        _CURVES[key] = _curve(assay, low, high, found)
+    values, chances = _CURVES[key]
+    return list(values), list(chances)
+
+
+_CURVES: dict[tuple[str, float, float, float], tuple[list[float], list[float]]] = {}     # the plants of a sweep have the same ones
+
+
+def _curve(assay: Assay, low: float, high: float, found: float) -> tuple[list[float], list[float]]:
     if assay.kind in ("containers", "metaphases"):
         from_, to = 0.0, 1.0 if assay.container_ml is None else 8.0 / ((assay.tested or 1.0) * assay.container_ml.value)
         while to > 1e-12 and pass_probability(assay, low, high, to / 2, found=found) < 0.005:

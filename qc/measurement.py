@@ -10,7 +10,9 @@ import math
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
+Floats = NDArray[np.float64]
 VALUE, DETECT, CONTAINERS, COUNT, METAPHASES = range(5)
 KINDS = ("value", "detect", "containers", "count", "metaphases")        # kinds of assay, in the order of ``Assay.kind``
 BINOMIAL, HYPERGEOMETRIC, POISSON = range(3)                            # laws of a count
@@ -258,3 +260,10 @@ def perfect(kind: int, true: float, lod: float, decimals: int, tested: float = 0
         share = contaminated(true, container_ml) if kind == CONTAINERS else true
         return tested if (round_half_even(share * lot, 0) if lot > 0.0 else share) > 0.0 else 0.0
     return measure(DETECT if kind == DETECT else VALUE, true, 0.0, 0.0, 0.0, lod, decimals, 0.0, 0.0, 0, 0.0, 0.5, 0.5)[0]
+
+
+@njit(cache=True, nogil=True)
+def perfect_readings(kind: int, values: Floats, lod: float, decimals: int, tested: float, container_ml: float, lot: float) -> None:
+    """`perfect` of many true values, which it takes the place of."""
+    for i in range(len(values)):
+        values[i] = perfect(kind, values[i], lod, decimals, tested, container_ml, lot)

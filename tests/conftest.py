@@ -31,7 +31,7 @@ def kernel_cache(root: Path) -> Path:
     digest = hashlib.sha256(f"{sys.version} numba {importlib.metadata.version('numba')}".encode())
     for package in ("foundry", "processes", "qc"):                # more than what foundry.kernel_sources lists: it may not be imported yet
         for path in sorted((root / package).rglob("*.py")):
-            if package != "foundry" or path.parent.name == "engine" or path.stem in ("events", "streams", "tables"):
+            if package != "foundry" or path.parent.name == "engine" or path.stem in ("events", "scans", "streams", "tables"):
                 digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
     return root / ".cache" / "numba" / digest.hexdigest()[:16] / os.environ.get("PYTEST_XDIST_WORKER", "main")
 

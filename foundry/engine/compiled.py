@@ -55,11 +55,11 @@ def run(tables: Tables, seed: int, replication: int) -> Run:
     return run_arrays(tables, arrays_of(tables), seed, replication)
 
 
-def run_arrays(tables: Tables, a: Arrays, seed: int, replication: int, *, log: bool = True) -> Run:
+def run_arrays(tables: Tables, a: Arrays, seed: int, replication: int, *, log: bool = True, lend: bool = False) -> Run:
     """`run` for many replications: with the arrays of the tables, made once.
 
     Without a ``log`` events and records are not kept, and memory does not grow with the number of batches. A thread keeps the room of its
-    last runs for the next ones with the same arrays.
+    last runs for the next ones with the same arrays; what it ``lend``s is not copied and holds until the thread's next run.
     """
     room = _room_for(a)
     start(room.arrays, room.board, seed, replication, not log)
@@ -67,7 +67,7 @@ def run_arrays(tables: Tables, a: Arrays, seed: int, replication: int, *, log: b
         room.hold(grown(a, room.state))
     if room.state.n[STATUS] != DONE:
         return readable.run(tables, seed, replication)      # it says what is wrong
-    return _outcome(tables, room.state)
+    return _outcome(tables, room.state, lend)
 
 
 ROOMS_KEPT = 4                      # as many scenarios can take turns in a thread
@@ -96,8 +96,8 @@ def _room_for(a: Arrays) -> _Room:
     return room
 
 
-def _outcome(tables: Tables, s: State) -> Run:
-    """What the engine returns, from its arrays."""
+def _outcome(tables: Tables, s: State, lend: bool) -> Run:
+    """What the engine returns, from its arrays: a copy, or what it lends."""
     n = s.n
     h_s = tables.h_s if tables.h_s >= 0 else int(n[NOW])
     days = tables.starvation_s / 86_400
@@ -105,8 +105,10 @@ def _outcome(tables: Tables, s: State) -> Run:
     stocks = [stock.name for stock in tables.stocks]
     warnings = [waited(order >> 28, days, names[step] if step >= 0 else "a start", stocks[short] if short >= 0 else "", *levels)
                 for order, step, short, *levels in s.warnings[: n[WARNINGS]].tolist()]
-    rows = s.rows[: n[ROWS]].view(np.uint8).copy().view(EVENTS)        # as bytes: numpy copies structured rows one by one
-    records = s.truth_keys[: n[TRUTHS]].reshape(-1).copy().view(records_dtype(FIELDS))
+    rows, records = s.rows[: n[ROWS]].view(np.uint8), s.truth_keys[: n[TRUTHS]].reshape(-1)
+    if not lend:
+        rows, records = rows.copy(), records.copy()         # as bytes: numpy copies structured rows one by one
+    rows, records = rows.view(EVENTS), records.view(records_dtype(FIELDS))
     if n[JUMBLED] == 1:
         rows = sorted_events(rows)
     return Run(rows, records, tables.w_s, h_s, int(n[HAPPENED]), warnings, None)

@@ -11,14 +11,16 @@ Each of them is optional: what is missing is left out of the page, never guessed
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
 
-from foundry.store import MANIFEST, PARAMETERS, SUMMARY, read_json, read_table
+from foundry.frames import joined
+from foundry.report.words import HEADLINE
+from foundry.store import MANIFEST, PARAMETERS, SUMMARY, read_json, read_table, table_pieces, table_rows
 from foundry.yamlio import flatten, parse
 
 COLUMNS: Final[dict[str, tuple[str, ...]]] = {
@@ -35,6 +37,7 @@ COLUMNS: Final[dict[str, tuple[str, ...]]] = {
         "tests": "scenario replication batch assay sampled_s result_s work_s queue_s value mark",
     }.items()
 }
+MANY_ROWS: Final = 1_000_000
 WORDS: Final = {
     *("scenario", "kpi", "unit", "product", "disposition", "reason", "stopped_at", "true_cause", "step", "category", "outcome", "cause"),
     *("series", "subject", "quantity", "pool", "suite", "kind", "resource", "assay", "mark"),
@@ -99,11 +102,51 @@ def read_results(folder: Path) -> Results:
 
 
 def _read_frame(folder: Path, name: str) -> pd.DataFrame | None:
-    """The named table from parquet or CSV; None when the folder holds neither."""
+    """The named table from parquet or CSV; None when the folder holds neither. A long one is summed up while it is read."""
     if (folder / f"{name}.parquet").is_file():
+        if name in _SHORTER and table_rows(folder, name) > MANY_ROWS:
+            return _SHORTER[name](table_pieces(folder, name))
         return read_table(folder, name)
     csv = folder / f"{name}.csv"
     return pd.read_csv(csv) if csv.is_file() else None
+
+
+def _summed(pieces: Iterable[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
+    """Columns summed over replications; what else a row holds says which rows belong together."""
+    parts = []
+    for piece in pieces:
+        keys = [name for name in piece.columns if name not in (*columns, "replication")]
+        parts.append(piece.groupby(keys, sort=False, observed=True, dropna=False)[columns].sum().reset_index())
+    whole = pd.concat(parts, ignore_index=True)
+    keys = [name for name in whole.columns if name not in columns]
+    return whole.groupby(keys, sort=False, observed=True, dropna=False)[columns].sum().reset_index().assign(replication=0)
+
+
+def _shorter_kpis(pieces: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """Headline figures of every replication, all others in sum: the report shows no more of them."""
+    headline, others = [], []
+    for piece in pieces:
+        shown = piece["kpi"].isin(list(HEADLINE))
+        headline.append(piece[shown])
+        others.append(_summed([piece[~shown].drop(columns="value")], ["numerator", "denominator"]))
+    return pd.concat([*headline, _summed(others, ["numerator", "denominator"])], ignore_index=True)
+
+
+def _shorter_series(pieces: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """Busy shares by week, as means over replications."""
+    busy = _summed((piece[piece["series"] == "busy_fraction"].dropna(subset=["value"]).assign(n=1.0) for piece in pieces), ["value", "n"])
+    return busy.assign(value=busy["value"] / busy["n"]).drop(columns="n")
+
+
+def _shorter_batches(pieces: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """All batches, their texts as categories."""
+    texts = ("scenario", "product", "disposition", "reason", "stopped_at", "true_cause")
+    return joined([piece.astype(dict.fromkeys(texts, "category")) for piece in pieces])
+
+
+_SHORTER: Final[dict[str, Callable[[Iterable[pd.DataFrame]], pd.DataFrame]]] = {
+    "batches": _shorter_batches, "kpis": _shorter_kpis, "series": _shorter_series,
+    "ledger_totals": lambda pieces: _summed(pieces, ["cents"])}
 
 
 def _read_parameters(folder: Path) -> pd.DataFrame:

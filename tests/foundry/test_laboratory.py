@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from foundry.engine.rules import attribute
+from foundry.engine.rules import attributes
 from foundry.kpi import KPIS
 from foundry.laboratory import figures, samples, turnarounds
 from foundry.tables import DAY
@@ -18,7 +18,7 @@ THAW = "operation: thaw_suspension, parameters: {bank_vials: 1, cells_per_bank_v
 
 def taken(plant: str, **options: int) -> tuple[Played, np.ndarray]:
     done = play(plant, **options)
-    return done, samples(done.run.events, done.run.records, done.tables, attribute)
+    return done, samples(done.run.events, done.run.records, done.tables, attributes)
 
 
 def sums(plant: str, window: tuple[int, int] = WINDOW, **options: int) -> dict[str, tuple[float, float]]:

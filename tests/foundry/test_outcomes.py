@@ -52,8 +52,8 @@ def plain_tables(**changes):
 NO_RECORDS = np.zeros(0, dtype=records_dtype(FIELDS))
 
 
-def outcomes(rows, tables=None, records=NO_RECORDS, attribute=None):
-    return batches(as_events(rows), records, tables or plain_tables(), attribute)
+def outcomes(rows, tables=None, records=NO_RECORDS, attributes=None):
+    return batches(as_events(rows), records, tables or plain_tables(), attributes)
 
 
 def test_a_released_batch():
@@ -145,11 +145,11 @@ def judging_tables():
     return plain_tables(biology=True, assays=ASSAYS, panels=(panel,), steps=steps, resource_names=RESOURCES)
 
 
-def read_field(attribute_code, record, now):
+def read_fields(attribute_code, records, now_s, out):
     """Purity is the field target, contaminants the field size, density the field volume_ml."""
     names = {row.code: name for name, row in ATTRIBUTES.items()}
     field = {"purity": "target", "contaminant_cfu_per_ml": "size", "density": "volume_ml"}[names[attribute_code]]
-    return float(record[FIELDS.index(field)])
+    out[:] = records[:, FIELDS.index(field)]
 
 
 def truth(*visits):
@@ -170,7 +170,7 @@ def judged(reason, *visits, step=DECIDE):
     tables = judging_tables()
     decided = [token_row(Kind.DECIDED, 900, 900, step=step, resource=5, value=1.0)] if reason == "released" else []
     (batch,) = outcomes([token_row(Kind.QUEUED, 0, 0, step=SEED), *decided, token_row(Kind.LEFT, 0, 900, step=step, reason=reason)],
-                        tables, truth(*visits), read_field)
+                        tables, truth(*visits), read_fields)
     return int(batch["true_good"]), cause_names(tables)[batch["true_cause"]]
 
 
@@ -230,7 +230,7 @@ def two_markets(strict, lax, purity, *, left="released", at=900):
     rows += [token_row(Kind.LEFT, 0, at, step=DECIDE, reason=left, value=4.0 if left == "released" else 0.0)] if left else []
     records = truth((100, SEED, {}), (200, FILL, {"target": purity, "vials": 13.0}), (500, DECIDE, {"vials": 11.0}),
                     (at, -1, {"vials": 9.0}))
-    (batch,) = outcomes(rows, tables, records, read_field)
+    (batch,) = outcomes(rows, tables, records, read_fields)
     return batch, cause_names(tables)[batch["true_cause"]]
 
 
@@ -285,7 +285,7 @@ def stopped(*visits, read=(), of_gate=False):
     for token, (drawn, reported, value) in enumerate(read, start=1):
         rows += [token_row(Kind.MEASURED, reported, reported, token=token, resource=2, value=value),
                  token_row(Kind.LEFT, drawn, reported, token=token, reason="finished")]
-    (batch,) = outcomes(rows, tables, truth(*visits), read_field)
+    (batch,) = outcomes(rows, tables, truth(*visits), read_fields)
     return int(batch["true_good"]), cause_names(tables)[batch["true_cause"]]
 
 

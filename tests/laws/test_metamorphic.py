@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from foundry.engine import readable
-from foundry.engine.rules import attribute
+from foundry.engine.rules import attributes
 from foundry.events import Kind, fingerprint
 from foundry.outcomes import batches
 from foundry.scenario import Scenario
@@ -284,7 +284,7 @@ def test_twice_the_open_manipulations_are_twice_the_hazard_and_strike_the_same_b
 
 def judged(plan: Plan) -> Any:
     tables, run = play(plan)
-    return batches(run.events, run.records, tables, attribute)
+    return batches(run.events, run.records, tables, attributes)
 
 
 def test_with_perfect_assays_nothing_truly_bad_is_released_and_every_rejection_has_a_true_cause():
