@@ -63,7 +63,7 @@ class Constant:
         return 15
 
 
-def constant_reading(floor: Any, latent: Any, step: Any, visit: Any, run: Any) -> tuple[float, int]:
+def constant_reading(floor: Any, latent: Any, step: Any, visit: Any, run: Any, mistaken: Any) -> tuple[float, int]:
     return Constant.readings[step.index], 0
 
 
