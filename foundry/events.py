@@ -133,34 +133,32 @@ def from_flat(rows: list[int], values: list[float], visits: list[int], wheres: l
     time_s, since_s, kind, visit, where, reason = np.fromiter(rows, np.int64, len(rows)).reshape(-1, 6).T
     batch, token, step, attempt = (column[visit] for column in np.fromiter([*visits, -1, -1, -1, -1], np.int64).reshape(-1, 4).T)
     resource, unit = (column[where] for column in np.array([*wheres, (-1, -1)]).T)
-    columns = (time_s, since_s, kind, batch, np.minimum(visit, 0), token, step, attempt, resource, unit, reason)
-    events = np.zeros(len(values), EVENTS)
-    for name, column in zip(ORDER, columns, strict=False):
-        events[name] = column
-    events["value"] = np.fromiter(values, np.float64, len(values))
-    events["open"][whole:] = 1
-    return sorted_events(events)
+    open_ = (np.arange(len(values)) >= whole).astype(np.int64)
+    columns = (time_s, since_s, kind, batch, np.minimum(visit, 0), token, step, attempt, resource, unit, reason, open_)
+    order, events = _order(columns), np.empty(len(values), EVENTS)
+    for name, column in zip(ORDER, columns, strict=True):
+        events[name] = column[order]
+    events["value"] = np.fromiter(values, np.float64, len(values))[order]
+    return events
 
 
 def sorted_events(events: NDArray[np.void]) -> NDArray[np.void]:
     """A copy of a log with its rows sorted by all integer columns (L2), moved as plain bytes: much faster than column by column."""
-    order = np.lexsort(_keys(events)[::-1])
-    return events.view(f"V{EVENTS.itemsize}")[order].view(EVENTS)
+    return events.view(f"V{EVENTS.itemsize}")[_order([events[name] for name in ORDER])].view(EVENTS)
 
 
-def _keys(events: NDArray[np.void]) -> list[NDArray[np.int64]]:
-    """The columns of ``ORDER`` packed from left to right into as few int64 as hold them: a sort by few keys is a fast one."""
+def _order(columns: Sequence[NDArray[Any]]) -> NDArray[np.int64]:
+    """The order of rows by columns from left to right, packed into as few int64 as hold them: a sort by few keys is a fast one."""
     keys: list[NDArray[np.int64]] = []
     room = 0
-    for name in ORDER:
-        column = events[name].astype(np.int64) + 1                  # from -1 on
-        bits = int(column.max(initial=1)).bit_length()
+    for column in columns:
+        bits = (int(column.max(initial=1)) + 1).bit_length()        # from -1 on
         if bits > room:
-            keys.append(np.zeros(len(events), np.int64))
+            keys.append(np.zeros(len(column), np.int64))
             room = 62
-        keys[-1] = (keys[-1] << bits) | column
+        keys[-1] = (keys[-1] << bits) | (column.astype(np.int64) + 1)
         room -= bits
-    return keys
+    return np.lexsort(keys[::-1])
 
 
 def fingerprint(events: NDArray[np.void]) -> str:

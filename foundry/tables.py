@@ -154,6 +154,7 @@ class JobRow:
     name: str
     kind: int                           # events.Kind of the unit's state
     law: int
+    duration_s: int                     # constant, or -1: drawn
     key: int
     needs: tuple[NeedRow, ...]
     shift: int
@@ -756,8 +757,8 @@ class _Tabulation:
 
     def _job(self, pool: str, name: str, kind: int, model: Job | Repair, duration: Number, *, every_s: int = 0, first_s: int = 0,
              stagger_s: int = 0) -> JobRow:
-        law = self._law(duration, 3600.0)
-        return JobRow(name, int(kind), law, address(pool, name), self._need_rows(model.needs), SHIFTS.index(model.shift),
+        law, constant = self._scaled(duration, 3600.0)
+        return JobRow(name, int(kind), law, constant, address(pool, name), self._need_rows(model.needs), SHIFTS.index(model.shift),
                       self._quantile_s(law), model.priority, every_s, first_s, stagger_s)
 
 

@@ -215,9 +215,11 @@ class Floor(Lines):
         assert isinstance(worker, Job)
         unit, row = worker.unit, worker.row
         unit.busy = True
-        drawn = self.drawn(row.law, row.key, unit.number, 0, worker.count)
+        seconds = row.duration_s
+        if seconds < 0:
+            seconds = math.floor(self.drawn(row.law, row.key, unit.number, 0, worker.count) + 0.5)
         self._people_at_work(worker)
-        worker.plan(max(1 if row.kind == DOWN_KIND else 0, math.floor(drawn + 0.5)))
+        worker.plan(max(1 if row.kind == DOWN_KIND else 0, seconds))
         self.stage(worker)
 
     def _undo_job(self, unit: Unit, row: JobRow) -> None:
@@ -303,7 +305,8 @@ class Floor(Lines):
             if self.stopped:
                 for key in sorted(self.stopped):
                     self.reconsider(self.stopped[key])
-            self.opened(bits)
+            if self.unfit or self.waiting:
+                self.opened(bits)
             yield self.due(end - self.env.now, SHIFT, c, 0)
             self.open &= ~bits
             if self.pausable or self.stopped:

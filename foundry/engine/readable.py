@@ -57,7 +57,7 @@ class Engine(Gathering):
 
     __slots__ = (
         "cap_queue", "deadlock", "ended", "first_assay", "first_panel", "gate", "in_cap", "marks", "over", "paths", "plain_reason",
-        "planned", "records", "rejected", "tokens", "truth", "warnings",
+        "planned", "records", "rejected", "sides_join", "tokens", "truth", "warnings",
     )
 
     def __init__(self, tables: Tables, seed: int, replication: int) -> None:
@@ -73,6 +73,7 @@ class Engine(Gathering):
         self.records: list[int] = []        # the truth: time_s, batch, step and attempt of each record
         self.truth: list[bytes] = []        # and its latent fields
         self.tokens: dict[tuple[int, int], Token] = {}
+        self.sides_join = any(step.join and not step.main for step in tables.steps)
         self.cap_queue: list[tuple[int, int]] = []
         self.in_cap = self.planned = self.ended = 0
         self.warnings: list[str] = []
@@ -325,11 +326,10 @@ class Engine(Gathering):
         step = token.step
         assert step is not None
         at_line = token.branch is None or token.branch.assay < 0
-        now = self.env.now
+        now, chance = self.env.now, self.tables.assays[step.look].lab_error
         for again in range(REREADS if at_line else 1):
             visit = token.visit(again)
             run = token.shared(again) if step.gather_k else visit
-            chance = self.tables.assays[step.look].lab_error
             token.mistaken = chance > 0 and self.uniform(step.read_keys[3], *run) < chance
             value, mark = read(self, token.latent, step, visit, run, token.mistaken)
             self.rows += (now, now, MEASURED_KIND, token.label, self.first_assay + step.look, self.marks[mark])
@@ -400,6 +400,9 @@ class Engine(Gathering):
         if mark == INVALID:
             return row.on_invalid
         done = token.misses.get(-1, 0)
+        if not done and row.low <= value <= row.high:       # as most are
+            token.of.results[row.index] = value
+            return END
         token.total = token.total + value if done else value
         value = deciding_value(row.accept, value, token.total, done, row.retests, self.tables.assays[row.assay].decimals)
         after = after_reading(row.accept, row.low <= value <= row.high, done, row.retests, row.check >= 0)
@@ -448,7 +451,7 @@ class Engine(Gathering):
             if failed >= 0:
                 self.interrupt(main, Call(ABORT_CALL, None, 0, failed))
                 return
-        for waiting in (main, *batch.sides.values()):
+        for waiting in (main, *batch.sides.values()) if self.sides_join else (main,):
             if waiting.state == JOINING and waiting.ready is not None and not waiting.ready.triggered and not self._awaited(waiting):
                 waiting.ready.succeed()
 
@@ -502,9 +505,9 @@ class Engine(Gathering):
             self.give_back(units)
         token.taken, token.held = [], {}
         del self.tokens[token.batch, token.number]
-        self.record(token, -1)
         self.note(token, LEFT_KIND, token.came_s, float(doses), reason)
         if token.main:
+            self.record(token, -1)
             self._end_batch(token.of)
         else:
             self._report(token, reason)
