@@ -111,7 +111,7 @@ def laboratory(summary: Mapping[str, Any], scenarios: Sequence[str]) -> Chart:
     """
     name, title = "laboratory", "First readings out of limits by test, all replications"
     rows: list[tuple[str, ...]] = []
-    worst: list[str] = []
+    worst: dict[str, list[str]] = {}                        # test -> the lines in which it is the worst
     names = [kpi for scenario in scenarios for kpi in summary.get("scenarios", {}).get(scenario, {})]
     looks = INVESTIGATED if any(kpi.startswith("investigation_h[") for kpi in names) else {}
     for scenario, short in zip(scenarios, short_names(scenarios), strict=True):
@@ -122,10 +122,11 @@ def laboratory(summary: Mapping[str, Any], scenarios: Sequence[str]) -> Chart:
                   *(_looked_into(found, kpi, a) for kpi in looks)) for a in tests]
         wrong = [(a, _mean(found, f"false_oos_rate[{a}]")) for a in tests if is_number(_mean(found, f"false_oos_rate[{a}]"))]
         if wrong and (top := max(wrong, key=lambda pair: pair[1] or 0.0))[1]:
-            worst.append(f"{pretty(top[0])} on {line(short)} ({percent(top[1])} %)")
+            worst.setdefault(pretty(top[0]), []).append(f"{percent(top[1])} % on {line(short)}")
     if not rows:
         return sentence(name, title, "No test on samples was reported in the counted window.")
-    said = f"First readings that were out of limits although the lot was not are most frequent in {join(worst)}." if worst else (
+    places = "; ".join(f"{test}, {join(where)}" for test, where in worst.items())
+    said = f"First readings that were out of limits although the lot was not are most frequent in {places}." if worst else (
         "No first reading was out of limits although the lot was not.")
     head = ("scenario", "test", "median (d)", "P90 (d)", "invalid (%)", "out of limits (%)", "of these false (% of all)", *looks.values())
     table = Table(head, tuple(rows), 2)

@@ -394,7 +394,7 @@ def test_the_laboratory_lists_its_tests_slowest_first() -> None:
     assert chart.table is not None
     assert [row[1:] for row in chart.table.rows] == [("growth", "14.0", "15.5", "1.0", "no limit", "no limit"),
                                                      ("flow", "1.0", "2.0", "4.0", "5.0", "3.0")]
-    assert "flow on the line a line (3.0 %)" in chart.takeaway
+    assert "most frequent in flow, 3.0 % on the line a line." in chart.takeaway
     assert [list(trace.x) for trace in chart.views[0].figure.data] == [[5.0], [3.0]]          # out of limits, and wrongly so
     assert "No test on samples" in laboratory({"scenarios": {"line_a": {}}}, ["line_a"]).takeaway
 
