@@ -20,7 +20,7 @@ from numba import njit
 from scipy.stats import multivariate_normal
 
 from foundry.engine import compiled, readable
-from foundry.engine.rules import attribute
+from foundry.engine.rules import attributes
 from foundry.laboratory import figures, samples
 from foundry.replication import prepare, replicate
 from foundry.scenario import Scenario
@@ -216,7 +216,7 @@ def counts(true: float, assay: str) -> dict[str, float]:
         panels: [{{name: release, market: eu, limits: [{{assay: viability, at_least: 0.8}}]}}]
         steps: [{{name: thaw, {THAW}, viability_fraction: {true}}}, samples: {{viability: 1}}}}, {{name: decide, decide: [release]}}]
         """)
-    rows = samples(done.run.events, done.run.records, done.tables, attribute)
+    rows = samples(done.run.events, done.run.records, done.tables, attributes)
     found = figures(done.run.events, rows, done.tables, (0, 30 * DAY))
     released = done.run.events["reason"] == done.tables.reasons.index("released")
     return {name.partition("[")[0]: count for name, (count, _) in found.items() if not name.startswith("turnaround")} | {
@@ -360,7 +360,7 @@ def test_K6_the_sample_counts_when_its_investigation_says_so() -> None:
         plant = two_phases("""retests: 1
             investigate: {laboratory: [{name: check, needs: {analyst: 1}, duration_h: 4}], found: {value: 1}}""")
         done = play(f"{plant}\n        horizon_d: {horizon_d}")
-        rows = samples(done.run.events, done.run.records, done.tables, attribute)
+        rows = samples(done.run.events, done.run.records, done.tables, attributes)
         return figures(done.run.events, rows, done.tables, (0, DAY))["turnaround_d[purity.p50]"]
 
     assert turnaround(2) == (pytest.approx(8 / 24), 1.0)
