@@ -20,7 +20,8 @@ import simpy
 
 from foundry.engine import readable
 from foundry.loader import load
-from foundry.tables import Tables, tabulate
+from foundry.tables import Tables
+from foundry.tabulation import tabulate
 from processes.cells import FIELDS
 
 

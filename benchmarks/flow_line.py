@@ -22,7 +22,8 @@ import simpy
 from foundry.events import Kind
 from foundry.scenario import Scenario
 from foundry.streams import EXPONENTIAL, KIND, SCALE, A
-from foundry.tables import Tables, tabulate
+from foundry.tables import Tables
+from foundry.tabulation import tabulate
 
 STATIONS = 8
 GAP_S, SERVICE_S = 300.0, 240.0

@@ -41,7 +41,8 @@ from flow_line import STATIONS, Draws, Rival, c_line, ciw_line, draws_of, line, 
 from foundry.engine import compiled, readable
 from foundry.engine.arrays import Arrays, arrays_of
 from foundry.loader import load
-from foundry.tables import StepRow, Tables, tabulate
+from foundry.tables import StepRow, Tables
+from foundry.tabulation import tabulate
 
 Work = Callable[[int], object]
 JOBS, MILLION, FEW = 20_000, 1_000_000, 200

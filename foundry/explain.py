@@ -11,7 +11,8 @@ from foundry.loader import load
 from foundry.replication import Refused
 from foundry.store import MANIFEST, SCENARIOS, NotAResult, read_json, read_table
 from foundry.story import BatchLog, Line, lines, truth
-from foundry.tables import Tables, tabulate
+from foundry.tables import Tables
+from foundry.tabulation import tabulate
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foundry.choices import SHIPS, plain
-from foundry.tables import DRIVERS, expand_crews, repeated
+from foundry.tables import DRIVERS
+from foundry.tabulation import expand_crews, repeated
 
 if TYPE_CHECKING:
     from foundry.scenario import Asset, Plant, Pool, Scenario

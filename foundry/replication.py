@@ -32,7 +32,8 @@ from foundry.release_path import release_path
 from foundry.scenario import Scenario
 from foundry.series import series
 from foundry.states import weekly_busy
-from foundry.tables import DAY, YEAR, Tables, tabulate
+from foundry.tables import DAY, YEAR, Tables
+from foundry.tabulation import tabulate
 from foundry.trajectories import courses
 
 Rows = NDArray[Any]                                        # a structured array

@@ -19,7 +19,7 @@ from foundry.scenario import Scenario
 from foundry.shelf import Shelf
 from foundry.store import MANIFEST, PARAMETERS, SCENARIOS, SUMMARY, new_folder, write_bytes, write_json, write_tables, write_yaml
 from foundry.summary import Sample, kpi_columns, samples, summarise, warnings_of
-from foundry.tables import expand_crews
+from foundry.tabulation import expand_crews
 from qc.characteristic import curve
 from qc.panel import decision, specification
 

@@ -15,7 +15,8 @@ from foundry.events import Kind
 from foundry.loader import load
 from foundry.quantities import Distribution, Quantity, Strict
 from foundry.scenario import Scenario
-from foundry.tables import Tables, tabulate
+from foundry.tables import Tables
+from foundry.tabulation import tabulate
 
 DECISIONS = {"bank_vials", "vessels", "volume_ml", "price_factor", "utilities_usd_per_y"}     # numbers a user decides on may stand bare
 SOURCE = re.compile(r"basis §\d(\.\d)?|economics \d\.\d|[A-Za-z]\w*(\.\w+)*")         # the last: `assumption`, or an id of a parameter file

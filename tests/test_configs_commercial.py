@@ -17,7 +17,7 @@ from foundry.parameters import differences
 from foundry.quantities import mean
 from foundry.replication import prepare, replicate
 from foundry.scenario import Pool
-from foundry.tables import tabulate
+from foundry.tabulation import tabulate
 from tests.lots import Lot, assert_cell_path, assert_every_fact_has_a_source, bench_free, exposures, step_days, used, visits
 
 SEMI, SEMI_2, AUTO_2, MANUAL_2 = (

@@ -10,7 +10,7 @@ from foundry.loader import load
 from foundry.parameters import differences
 from foundry.quantities import mean
 from foundry.scenario import Lab, Scenario
-from foundry.tables import tabulate
+from foundry.tabulation import tabulate
 from qc.measurement import CONTAINERS, COUNT, METAPHASES, contaminated
 
 BASE = "hicm188_automated"

@@ -24,7 +24,7 @@ from foundry.outcomes import decisions_columns
 from foundry.parameters import parameters
 from foundry.replication import prepare, replicate
 from foundry.scenario import Calendar, Scenario, Start
-from foundry.tables import tabulate
+from foundry.tabulation import tabulate
 
 MARKETS = "hicm188_automated_markets"
 MARKDOWN = Path(__file__).parents[1] / "docs" / "markets.md"

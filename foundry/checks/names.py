@@ -19,7 +19,7 @@ class Names:
     """What can be named in a scenario, crews as pools of their own (C1), groups of assays as what the panels use."""
 
     def __init__(self, scenario: Scenario) -> None:
-        from foundry.tables import expand_crews, roles_of  # brings numba
+        from foundry.tabulation import expand_crews, roles_of  # brings numba
 
         lab = scenario.lab
         self.scenario = scenario = plain(scenario)

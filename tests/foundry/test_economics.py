@@ -13,7 +13,7 @@ from foundry.events import Kind, as_events
 from foundry.outcomes import ABORTED, BAD, BATCHES, GOOD, IN_PROGRESS, NOT_JUDGED, REJECTED, RELEASED
 from foundry.prices import CATEGORIES, capital_recovery, price_book
 from foundry.scenario import Scenario
-from foundry.tables import tabulate
+from foundry.tabulation import tabulate
 
 DAY, YEAR, HOUR = 86_400, 31_557_600, 3600
 WINDOW = (10 * DAY, 10 * DAY + YEAR)

@@ -14,7 +14,7 @@ from foundry.result import Result
 from foundry.scenario import Scenario
 from foundry.store import NotAResult
 from foundry.story import BatchLog, amount, limits
-from foundry.tables import tabulate
+from foundry.tabulation import tabulate
 from foundry.waits import Wait, hours, why
 from tests.foundry.plants import QUEUE, write
 from tests.laws.plants import complete

@@ -15,7 +15,7 @@ from foundry.loader import load
 from foundry.outcomes import batches_columns
 from foundry.replication import Replication, prepare, replicate
 from foundry.scenario import Scenario
-from foundry.tables import tabulate
+from foundry.tabulation import tabulate
 from tests.laws.plants import complete
 
 YEAR = 31_557_600

@@ -25,7 +25,8 @@ from foundry.replication import Case, replicate
 from foundry.runs import members_of_runs
 from foundry.scenario import Scenario
 from foundry.states import STATES
-from foundry.tables import Tables, tabulate
+from foundry.tables import Tables
+from foundry.tabulation import tabulate
 from tests.laws import random_plants, twin_plants
 
 ROOT = Path(__file__).parents[2]

@@ -17,7 +17,8 @@ from foundry.engine import readable
 from foundry.events import KINDS, Kind
 from foundry.scenario import Plant, Scenario
 from foundry.streams import CONSTANT, KIND, SCALE
-from foundry.tables import Tables, tabulate
+from foundry.tables import Tables
+from foundry.tabulation import tabulate
 
 ONE_BATCH = {"wip_cap": 1, "at_most": 1}
 PLANT = set(Plant.model_fields) - {"name"}

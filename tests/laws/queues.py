@@ -14,7 +14,7 @@ from foundry.engine import readable
 from foundry.events import Kind
 from foundry.scenario import Scenario
 from foundry.streams import address, fold, u01
-from foundry.tables import tabulate
+from foundry.tabulation import tabulate
 from tests.laws.plants import complete
 
 HOURS_PER_YEAR = 8766.0

@@ -17,7 +17,8 @@ from foundry.engine import readable
 from foundry.events import Kind, as_events
 from foundry.loader import load
 from foundry.scenario import Scenario
-from foundry.tables import Tables, tabulate
+from foundry.tables import Tables
+from foundry.tabulation import tabulate
 from tests.laws import random_plants
 from tests.laws.conservation import LAWS, check
 

@@ -16,7 +16,7 @@ from foundry.replication import prepare, replicate
 from foundry.runs import members_of_runs
 from foundry.scenario import Scenario
 from foundry.streams import address, draw, fold, u01
-from foundry.tables import tabulate
+from foundry.tabulation import tabulate
 from tests.laws import care_laws, floor_laws, random_plants
 from tests.laws.logbook import Logbook, Row
 from tests.laws.plants import Played, log, outcomes, play, units

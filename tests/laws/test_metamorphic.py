@@ -21,7 +21,8 @@ from foundry.engine.rules import attributes
 from foundry.events import Kind, fingerprint
 from foundry.outcomes import batches
 from foundry.scenario import Scenario
-from foundry.tables import Tables, tabulate
+from foundry.tables import Tables
+from foundry.tabulation import tabulate
 from tests.laws import random_plants
 from tests.laws.logbook import Logbook
 from tests.laws.plants import complete
@@ -221,7 +222,7 @@ HASHING = """
 from foundry.events import fingerprint
 from foundry.engine.readable import run
 from foundry.scenario import Scenario
-from foundry.tables import tabulate
+from foundry.tabulation import tabulate
 from tests.laws.random_plants import scenario
 for number in (300, 301, 302):
     print(fingerprint(run(tabulate(Scenario.model_validate(scenario(number))), 5, 0).events))

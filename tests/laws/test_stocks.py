@@ -22,7 +22,8 @@ from foundry.replication import prepare, replicate
 from foundry.scenario import Scenario
 from foundry.stocks import largest_take, levels
 from foundry.streams import address, u01
-from foundry.tables import NEVER, tabulate
+from foundry.tables import NEVER
+from foundry.tabulation import tabulate
 from foundry.waits import Wait, why
 from tests.laws import conservation, plants, random_plants
 from tests.laws.logbook import Logbook, Row

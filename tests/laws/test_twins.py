@@ -27,7 +27,8 @@ from foundry.engine.compiled_state import FEW
 from foundry.engine.lines import Overrun
 from foundry.events import fingerprint
 from foundry.loader import load
-from foundry.tables import Tables, tabulate
+from foundry.tables import Tables
+from foundry.tabulation import tabulate
 from tests.laws import change_firings, gather_firings, plants, stock_firings
 from tests.laws.firings import RULES, SINGLY, fired, tied
 from tests.laws.logbook import Logbook

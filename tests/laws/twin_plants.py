@@ -9,7 +9,8 @@ from dataclasses import replace
 
 from foundry.scenario import Scenario
 from foundry.streams import CONSTANT, KIND, SCALE
-from foundry.tables import Tables, tabulate
+from foundry.tables import Tables
+from foundry.tabulation import tabulate
 from tests.laws import random_plants
 from tests.laws.random_plants import Dice, Plan
 
